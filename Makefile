@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: LGPL-2.1-only
+#
+# make            the libraries and the programs, in build/
+# make demo       a guest moves between two local hosts, post-copy
+# make check      every test, at most ten minutes
+# make help       the rest
+#
+# Variables: BUILD=dir (default build), SANITIZE=address,undefined|thread,
+# V=1 shows whole commands, T=seconds for make fuzz, DESTDIR= for install.
+
+SHELL       := /bin/bash
+MAKEFLAGS   += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+BUILD ?= build
+
+# Goals that need no configuration, and those that may install packages.
+PLAIN_GOALS   := help clean distclean deps
+INSTALL_GOALS := demo check
+
+ifneq ($(filter-out $(PLAIN_GOALS) $(INSTALL_GOALS),$(or $(MAKECMDGOALS),all)),)
+include config/config.mk
+include config/build.mk
+include config/install.mk
+include config/test.mk
+endif
+
+config/config.mk: config/config.mk.in config/config.h.in configure
+	@if test -x config.status && test config.status -nt configure; then \
+	    ./config.status --quiet; \
+	else \
+	    config/install-deps --check && ./configure --quiet; \
+	fi
+	@touch $@ config/config.h
+
+configure: configure.ac
+	@config/install-deps --check
+	autoconf
+
+# These two look after what is missing before they look at anything else.
+.PHONY: $(INSTALL_GOALS) deps
+$(INSTALL_GOALS): %: deps
+	@$(MAKE) --no-print-directory $@-run
+
+deps:
+	@config/install-deps
+
+.PHONY: help clean distclean
+help:
+	@sed -n '3,9s/^# \{0,1\}//p' Makefile
+	@echo "check-unit check-integration check-asan check-fuzz lint: parts of check"
+	@echo "fuzz T=s, bench, install, uninstall, deps, clean, distclean"
+
+clean:
+	rm -rf build build-asan build-tsan build-fuzz $(filter-out build,$(BUILD))
+
+distclean: clean
+	rm -rf configure config.status config.log autom4te.cache \
+	    config/config.mk config/config.h configure~ config/config.h.in~

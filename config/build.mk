@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: LGPL-2.1-only
+#
+# From sources to libraries and programs.  Sources are found by pattern, so a
+# new file needs no line here; a program is built when its main file exists.
+
+# ---- flags ---------------------------------------------------------------
+
+OPTFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes \
+            -Wstrict-prototypes -Wformat=2 $(WERROR)
+
+# CFLAGS, CPPFLAGS and LDFLAGS stay the builder's own: they are added last.
+XP_CPPFLAGS := -D_GNU_SOURCE -include config/config.h \
+    -DXEN_POSTCOPY_LIBEXECDIR='"$(libexecdir)/xen-postcopy"' \
+    -Itools/libxc
+XP_CFLAGS   := -std=gnu11 $(OPTFLAGS) $(WARNINGS) -fno-strict-aliasing \
+    -fno-common -pthread -MMD -MP
+XP_LDFLAGS  := -pthread -Wl,--as-needed
+
+ifneq ($(SANITIZE),)
+XP_CFLAGS   += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
+XP_LDFLAGS  += -fsanitize=$(SANITIZE)
+ifneq ($(findstring undefined,$(SANITIZE)),)
+XP_CFLAGS   += -fno-sanitize-recover=undefined
+XP_LDFLAGS  += -fno-sanitize-recover=undefined
+endif
+else
+# A shared library with undefined symbols is a mistake; sanitizers need some.
+SO_LDFLAGS  := -Wl,-z,defs
+endif
+
+ifeq ($(V),1)
+say = @:
+run =
+else
+say = @printf '  %-5s %s\n' $(1) $(patsubst $(BUILD)/%,%,$@)
+run = @
+endif
+
+# Everything is rebuilt when the flags change.
+FLAGS_NOW := $(CC) $(XP_CPPFLAGS) $(CPPFLAGS) $(XP_CFLAGS) $(CFLAGS) \
+             $(XP_LDFLAGS) $(LDFLAGS)
+$(shell mkdir -p $(BUILD); \
+    printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' >$(BUILD)/.flags.$$$$; \
+    if cmp -s $(BUILD)/.flags.$$$$ $(BUILD)/.flags; \
+    then rm $(BUILD)/.flags.$$$$; \
+    else mv $(BUILD)/.flags.$$$$ $(BUILD)/.flags; fi)
+
+# ---- sources -------------------------------------------------------------
+
+LIBXC_SRC := $(filter-out tools/libxc/xc_sr_hv_xen%, \
+    $(wildcard tools/libxc/xc_sr_*.c))
+ifeq ($(HAVE_XEN),y)
+XEN_SRC   := $(wildcard tools/libxc/xc_sr_hv_xen*.c)
+LIBXC_SRC += $(XEN_SRC)
+endif
+# Xen's libraries are linked when there is something that calls them.
+LIB_LIBS  := $(if $(XEN_SRC),$(XEN_LIBS))
+
+GUEST_SRC  := $(wildcard tools/libxc/local_guest*.c)
+LIBXL_SRC  := $(wildcard tools/libxl/*.c)
+VERIFY_SRC := $(wildcard tools/xl/verify_stream*.c tools/libxl/frames*.c)
+XL_SRC     := $(filter-out tools/xl/verify_stream%,$(wildcard tools/xl/*.c)) \
+              $(LIBXL_SRC)
+UNIT_SRC   := $(wildcard tests/unit/test_*.c)
+BENCH_SRC  := $(wildcard tests/bench/*.c)
+FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
+
+objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+# ---- goals ---------------------------------------------------------------
+
+SO_MAJOR := $(firstword $(subst ., ,$(VERSION)))
+SO_REAL  := libxenpostcopy.so.$(VERSION)
+SO_NAME  := libxenpostcopy.so.$(SO_MAJOR)
+
+LIB_A  := $(BUILD)/lib/libxenpostcopy.a
+LIB_SO := $(BUILD)/lib/$(SO_REAL)
+PC     := $(BUILD)/lib/xenpostcopy.pc
+
+PROGRAMS := $(if $(wildcard tools/xl/xl.c),$(BUILD)/bin/xl) \
+    $(if $(wildcard tools/xl/verify_stream.c),$(BUILD)/bin/xen-verify-stream) \
+    $(if $(wildcard tools/libxc/local_guest.c),$(BUILD)/bin/xen-postcopy-guest)
+UNIT_BIN  := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
+BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bin/%,$(BENCH_SRC))
+FUZZ_BIN  := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+MANPAGES  := $(patsubst docs/man/%.pod,$(BUILD)/man/%, \
+             $(wildcard docs/man/*.pod))
+
+.PHONY: all lib programs tests fuzzers man
+lib: $(LIB_A) $(LIB_SO) $(PC)
+programs: $(PROGRAMS)
+tests: $(UNIT_BIN)
+fuzzers: $(FUZZ_BIN)
+man: $(MANPAGES)
+all: lib programs $(BENCH_BIN) man
+
+# ---- rules ---------------------------------------------------------------
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/.flags config/config.h
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(run)$(CC) $(XP_CPPFLAGS) $(CPPFLAGS) $(EXTRA_CFLAGS) \
+	    $(XP_CFLAGS) $(CFLAGS) -c -o $@ $<
+
+config/config.h: config/config.mk
+
+# One set of library objects serves the archive and the shared object.
+$(BUILD)/obj/tools/libxc/xc_sr_%.o: EXTRA_CFLAGS = -fPIC $(XEN_CFLAGS)
+ifneq ($(findstring clang,$(CC)),clang)
+$(BUILD)/obj/tools/libxc/xc_sr_%.o: XP_CFLAGS += -fno-semantic-interposition
+endif
+$(BUILD)/obj/tools/libxl/%.o $(BUILD)/obj/tools/xl/%.o: EXTRA_CFLAGS = \
+    -Itools/libxl -Itools/xl $(YAJL_CFLAGS)
+$(BUILD)/obj/tests/%.o: EXTRA_CFLAGS = -Itools/libxl -Itools/xl -Itests \
+    $(YAJL_CFLAGS) $(CHECK_CFLAGS)
+
+define make_archive
+	$(call say,AR)
+	@mkdir -p $(@D) && rm -f $@
+	$(run)$(AR) rcs $@ $(filter %.o,$^)
+endef
+define link_program
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(run)$(CC) $(XP_LDFLAGS) $(XP_LINK) -o $@ $(filter %.o %.a,$^) \
+	    $(LIB_LIBS) $(1) $(LDFLAGS)
+endef
+
+$(LIB_A): $(call objs,$(LIBXC_SRC))
+	$(make_archive)
+
+$(LIB_SO): $(call objs,$(LIBXC_SRC)) tools/libxc/libxenpostcopy.map
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(run)$(CC) -shared $(XP_LDFLAGS) $(SO_LDFLAGS) -Wl,-soname,$(SO_NAME) \
+	    -Wl,--version-script=tools/libxc/libxenpostcopy.map -o $@ \
+	    $(filter %.o,$^) $(LIB_LIBS) $(LDFLAGS)
+	@ln -sf $(SO_REAL) $(@D)/$(SO_NAME)
+	@ln -sf $(SO_NAME) $(@D)/libxenpostcopy.so
+
+$(PC): tools/libxc/xenpostcopy.pc.in config/config.mk
+	$(call say,GEN)
+	@mkdir -p $(@D)
+	$(run)sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' \
+	    -e 's|@includedir@|$(includedir)|' -e 's|@VERSION@|$(VERSION)|' \
+	    -e 's|@LIBS_PRIVATE@|$(LIB_LIBS)|' $< >$@
+
+$(BUILD)/bin/xl: $(call objs,$(XL_SRC)) $(LIB_A)
+	$(call link_program,$(YAJL_LIBS))
+$(BUILD)/bin/xen-verify-stream: $(call objs,$(VERIFY_SRC)) $(LIB_A)
+	$(call link_program,$(YAJL_LIBS))
+$(BUILD)/bin/xen-postcopy-guest: $(call objs,$(GUEST_SRC)) $(LIB_A)
+	$(call link_program)
+
+# What tests link besides the library: every part that is not a main program.
+# An archive, so that a test gets the parts it calls and no others.
+MAINS := tools/xl/xl.c tools/xl/verify_stream.c tools/libxc/local_guest.c
+TEST_A := $(BUILD)/tests/libparts.a
+$(TEST_A): $(call objs,$(sort $(filter-out $(MAINS), \
+    $(XL_SRC) $(VERIFY_SRC) $(GUEST_SRC))))
+	$(make_archive)
+
+.SECONDARY:
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_A) $(LIB_A)
+	$(call link_program,$(YAJL_LIBS) $(CHECK_LIBS))
+$(BUILD)/bin/%: $(BUILD)/obj/tests/bench/%.o $(LIB_A)
+	$(call link_program,$(YAJL_LIBS) -lm)
+$(BUILD)/fuzz/%: XP_LINK = -fsanitize=fuzzer
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(TEST_A) $(LIB_A)
+	$(call link_program,$(YAJL_LIBS))
+
+$(BUILD)/man/%: docs/man/%.pod
+	$(call say,MAN)
+	@mkdir -p $(@D)
+	$(run)$(POD2MAN) --section=$(subst .,,$(suffix $*)) \
+	    --name='$(basename $*)' --center=xen-postcopy \
+	    --release='xen-postcopy $(VERSION)' $< >$@
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
