@@ -63,7 +63,8 @@ VERIFY_SRC := $(wildcard tools/xl/verify_stream*.c tools/libxl/frames*.c)
 XL_SRC     := $(filter-out tools/xl/verify_stream%,$(wildcard tools/xl/*.c)) \
               $(LIBXL_SRC)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
-BENCH_SRC  := $(wildcard tests/bench/*.c)
+# Tools of the tests: they stand beside the programs but are not installed.
+TOOL_SRC   := $(wildcard tests/bench/*.c tests/integration/*.c)
 FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
 
 objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -82,7 +83,7 @@ PROGRAMS := $(if $(wildcard tools/xl/xl.c),$(BUILD)/bin/xl) \
     $(if $(wildcard tools/xl/verify_stream.c),$(BUILD)/bin/xen-verify-stream) \
     $(if $(wildcard tools/libxc/local_guest.c),$(BUILD)/bin/xen-postcopy-guest)
 UNIT_BIN  := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
-BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bin/%,$(BENCH_SRC))
+TOOL_BIN  := $(addprefix $(BUILD)/bin/,$(notdir $(basename $(TOOL_SRC))))
 FUZZ_BIN  := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 MANPAGES  := $(patsubst docs/man/%.pod,$(BUILD)/man/%, \
              $(wildcard docs/man/*.pod))
@@ -93,7 +94,7 @@ programs: $(PROGRAMS)
 tests: $(UNIT_BIN)
 fuzzers: $(FUZZ_BIN)
 man: $(MANPAGES)
-all: lib programs $(BENCH_BIN) man
+all: lib programs $(TOOL_BIN) man
 
 # ---- rules ---------------------------------------------------------------
 
@@ -166,6 +167,8 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_A) $(LIB_A)
 	$(call link_program,$(YAJL_LIBS) $(CHECK_LIBS))
 $(BUILD)/bin/%: $(BUILD)/obj/tests/bench/%.o $(LIB_A)
 	$(call link_program,$(YAJL_LIBS) -lm)
+$(BUILD)/bin/%: $(BUILD)/obj/tests/integration/%.o $(LIB_A)
+	$(call link_program)
 $(BUILD)/fuzz/%: XP_LINK = -fsanitize=fuzzer
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(TEST_A) $(LIB_A)
 	$(call link_program,$(YAJL_LIBS))

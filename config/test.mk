@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: LGPL-2.1-only
+#
+# Tests.  Every target that runs some ends with tests/run's counting line;
+# check sums up the counts of all its parts.
+
+# Jobs for the parts that build, when the caller did not say -j.
+CORES  := $(shell nproc)
+JOBS_J := $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(CORES))
+SUBMAKE = $(MAKE) --no-print-directory
+RUN    := tests/run -b $(BUILD)
+
+ASAN := BUILD=$(BUILD)-asan SANITIZE=address,undefined
+FUZZ := BUILD=$(BUILD)-fuzz SANITIZE=fuzzer-no-link,address,undefined
+
+INTEGRATION := $(sort $(wildcard tests/integration/*.t))
+LINTS       := $(sort $(wildcard tests/lint/check-*))
+
+.PHONY: check-run check-unit check-integration check-suites check-asan \
+    check-fuzz fuzz fuzz-run lint bench demo-run
+
+check-run:
+	@MAKE='$(MAKE)' tests/check $(BUILD) \
+	    lint check-unit check-integration check-asan check-fuzz
+
+check-unit:
+	@$(SUBMAKE) $(JOBS_J) all tests
+	@$(RUN) -j $(CORES) $(UNIT_BIN)
+
+check-integration:
+	@$(SUBMAKE) $(JOBS_J) all
+	@$(RUN) $(INTEGRATION)
+
+# The unit and integration suites together, as the sanitizer builds run them.
+check-suites:
+	@$(SUBMAKE) $(JOBS_J) all tests
+	@$(RUN) -j $(CORES) -t 300 $(UNIT_BIN) $(INTEGRATION)
+
+check-asan:
+	@$(SUBMAKE) $(ASAN) check-suites
+
+# A smoke run of every fuzz target; fuzz T=seconds takes its time.
+check-fuzz: fuzz-clang
+	@$(SUBMAKE) $(FUZZ) CC=$(CLANG) T=$(or $(T),10) fuzz-run
+fuzz: fuzz-clang
+	@$(SUBMAKE) $(FUZZ) CC=$(CLANG) T=$(or $(T),60) fuzz-run
+.PHONY: fuzz-clang
+fuzz-clang:
+	@test -n "$(CLANG)" || \
+	    { echo "fuzzing needs clang: run config/install-deps" >&2; exit 1; }
+fuzz-run:
+	@$(SUBMAKE) $(JOBS_J) fuzzers
+	@T=$(T) $(RUN) -j $(CORES) -t $$(($(T) + 60)) $(FUZZ_BIN)
+
+lint:
+	@$(SUBMAKE) $(JOBS_J) all
+	@CC='$(CC)' CXX='$(CXX)' $(RUN) -j $(CORES) $(LINTS)
+
+bench:
+	@$(SUBMAKE) $(JOBS_J) all
+	@BUILD=$(abspath $(BUILD)) tests/bench/run $(BENCH_ARGS)
+
+demo-run:
+	@$(SUBMAKE) $(JOBS_J) all
+	@BUILD=$(abspath $(BUILD)) tests/demo/demo
