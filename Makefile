@@ -28,10 +28,12 @@ include config/test.mk
 endif
 
 config/config.mk: config/config.mk.in config/config.h.in configure
-	@if test -x config.status && test config.status -nt configure; then \
-	    ./config.status --quiet; \
-	else \
+	@if ! test -x config.status; then \
 	    config/install-deps --check && ./configure --quiet; \
+	elif test configure -nt config.status; then \
+	    ./config.status --recheck >/dev/null && ./config.status --quiet; \
+	else \
+	    ./config.status --quiet; \
 	fi
 	@touch $@ config/config.h
 

@@ -88,13 +88,16 @@ FUZZ_BIN  := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 MANPAGES  := $(patsubst docs/man/%.pod,$(BUILD)/man/%, \
              $(wildcard docs/man/*.pod))
 
-.PHONY: all lib programs tests fuzzers man
+.PHONY: all lib programs tools tests fuzzers man
 lib: $(LIB_A) $(LIB_SO) $(PC)
 programs: $(PROGRAMS)
+tools: $(TOOL_BIN)
 tests: $(UNIT_BIN)
 fuzzers: $(FUZZ_BIN)
 man: $(MANPAGES)
-all: lib programs $(TOOL_BIN) man
+all: lib programs tools man
+all lib programs tools tests fuzzers man:
+	@:
 
 # ---- rules ---------------------------------------------------------------
 

@@ -22,17 +22,22 @@ check-run:
 	@MAKE='$(MAKE)' tests/check $(BUILD) \
 	    lint check-unit check-integration check-asan check-fuzz
 
-check-unit:
-	@$(SUBMAKE) $(JOBS_J) all tests
+check-unit: libcheck
+	@$(SUBMAKE) $(JOBS_J) programs tools tests
 	@$(RUN) -j $(CORES) $(UNIT_BIN)
 
+.PHONY: libcheck
+libcheck:
+	@test "$(HAVE_CHECK)" = y || { echo "the unit tests need libcheck" \
+	    "(check): run config/install-deps and ./configure" >&2; exit 1; }
+
 check-integration:
-	@$(SUBMAKE) $(JOBS_J) all
+	@$(SUBMAKE) $(JOBS_J) programs tools
 	@$(RUN) $(INTEGRATION)
 
 # The unit and integration suites together, as the sanitizer builds run them.
-check-suites:
-	@$(SUBMAKE) $(JOBS_J) all tests
+check-suites: libcheck
+	@$(SUBMAKE) $(JOBS_J) programs tools tests
 	@$(RUN) -j $(CORES) -t 300 $(UNIT_BIN) $(INTEGRATION)
 
 check-asan:
@@ -56,9 +61,9 @@ lint:
 	@CC='$(CC)' CXX='$(CXX)' $(RUN) -j $(CORES) $(LINTS)
 
 bench:
-	@$(SUBMAKE) $(JOBS_J) all
+	@$(SUBMAKE) $(JOBS_J) programs tools
 	@BUILD=$(abspath $(BUILD)) tests/bench/run $(BENCH_ARGS)
 
 demo-run:
-	@$(SUBMAKE) $(JOBS_J) all
+	@$(SUBMAKE) $(JOBS_J) programs tools
 	@BUILD=$(abspath $(BUILD)) tests/demo/demo
