@@ -71,8 +71,8 @@ struct xc_sr_known
 /* A record with entries: how many, and what each of them has to obey. */
 struct xc_sr_body_shape
 {
-    uint32_t head_len;   /* octets before the first entry */
     uint32_t entry_len;  /* 8, or 16 for runs */
+    uint64_t at;         /* where in the stream the entries begin */
     uint64_t count;      /* entries */
     uint64_t data_pages; /* pages of contents after the entries */
     uint64_t zero_bits;  /* of an entry */
@@ -105,8 +105,7 @@ int xc_sr__body_check(const struct xc_sr_record *rec, unsigned int version,
  * n entries, the first of which is number `first` of the record; adds to
  * *pages those that have contents.
  */
-int xc_sr__entries_check(const struct xc_sr_record *rec,
-                         const struct xc_sr_body_shape *shape,
+int xc_sr__entries_check(const struct xc_sr_body_shape *shape,
                          const uint8_t *entries, uint64_t first, uint64_t n,
                          uint64_t *pages, struct xc_sr_stream_fault *fault);
 

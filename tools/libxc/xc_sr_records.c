@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "xc_sr_records.h"
 #include "xc_sr_check.h"
 
 struct row

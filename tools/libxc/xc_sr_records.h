@@ -59,14 +59,14 @@ enum xc_sr_body
 #define XC_SR_BACK_ENDED    0x010u /* COMPLETE, NAK or a refusal said */
 
 /* Bounds of our own records, in entries; the spec repeats them. */
-#define XC_SR_MAX_FAULT_ENTRIES   1024u   /* one hv batch */
-#define XC_SR_MAX_PFNS_ENTRIES    524288u /* the original's batch: 4 MiB */
-#define XC_SR_MAX_PUSH_ENTRIES    1024u   /* one hv batch; original: 64 */
-#define XC_SR_MAX_RUNS            65536u  /* 1 MiB of runs */
-#define XC_SR_MAX_PARAMS          64u     /* Xen knows fewer HVM params */
-#define XC_SR_MAX_TEXT            256u    /* a reason is one line */
-#define XC_SR_MAX_STATS           256u
-#define XC_SR_MAX_BITMAP_WORDS    ((XC_SR_RECORD_MAX - 40u) / 8u)
+#define XC_SR_MAX_FAULT_ENTRIES 1024u   /* one hv batch */
+#define XC_SR_MAX_PFNS_ENTRIES  524288u /* the original's batch: 4 MiB */
+#define XC_SR_MAX_PUSH_ENTRIES  1024u   /* one hv batch; original: 64 */
+#define XC_SR_MAX_RUNS          65536u  /* 1 MiB of runs */
+#define XC_SR_MAX_PARAMS        64u     /* Xen knows fewer HVM params */
+#define XC_SR_MAX_TEXT          256u    /* a reason is one line */
+#define XC_SR_MAX_STATS         256u
+#define XC_SR_MAX_BITMAP_WORDS  ((XC_SR_RECORD_MAX - 40u) / 8u)
 
 #define XC_SR__SESSION_EPOCH 24u /* u8 session[16], u64 epoch */
 

@@ -162,8 +162,8 @@ static uint16_t legal_types(const struct xc_sr_known *known)
 static void shape_init(struct body *b, uint32_t entry_len)
 {
     *b->shape = (struct xc_sr_body_shape){
-        .head_len = (uint32_t)b->c.at,
         .entry_len = entry_len,
+        .at = b->rec->offset + 8 + b->c.at,
         .zero_bits = XC_SR_ENTRY_RESERVED,
         .nr_pfns =
             b->known->nr_pfns ? b->known->nr_pfns : XC_SR_ENTRY_PFN_MASK + 1,

@@ -36,11 +36,10 @@ size_t xc_sr__text_step(const uint8_t *p, size_t left)
 }
 
 /* What is wrong with an entry that failed the quick look. */
-static int entry_fault(const struct xc_sr_record *rec,
-                       const struct xc_sr_body_shape *shape, uint64_t entry,
+static int entry_fault(const struct xc_sr_body_shape *shape, uint64_t entry,
                        uint64_t index, struct xc_sr_stream_fault *fault)
 {
-    uint64_t at = rec->offset + 8 + shape->head_len + index * shape->entry_len;
+    uint64_t at = shape->at + index * shape->entry_len;
     uint32_t type = xc_sr__entry_type(entry);
     char field[32];
 
@@ -64,13 +63,12 @@ static int entry_fault(const struct xc_sr_record *rec,
 }
 
 /* A run: entry, and how many pages from there on. */
-static int run_fault(const struct xc_sr_record *rec,
-                     const struct xc_sr_body_shape *shape, const uint8_t *run,
+static int run_fault(const struct xc_sr_body_shape *shape, const uint8_t *run,
                      uint64_t index, struct xc_sr_stream_fault *fault)
 {
     uint64_t pfn = xc_sr__entry_pfn(xc_sr__le64(run));
     uint64_t nr_pages = xc_sr__le64(run + 8);
-    uint64_t at = rec->offset + 8 + shape->head_len + index * 16 + 8;
+    uint64_t at = shape->at + index * 16 + 8;
     char field[32];
 
     if ( nr_pages && nr_pages <= shape->nr_pfns - pfn )
@@ -84,8 +82,7 @@ static int run_fault(const struct xc_sr_record *rec,
                             (unsigned long long)shape->nr_pfns);
 }
 
-int xc_sr__entries_check(const struct xc_sr_record *rec,
-                         const struct xc_sr_body_shape *shape,
+int xc_sr__entries_check(const struct xc_sr_body_shape *shape,
                          const uint8_t *entries, uint64_t first, uint64_t n,
                          uint64_t *pages, struct xc_sr_stream_fault *fault)
 {
@@ -98,10 +95,10 @@ int xc_sr__entries_check(const struct xc_sr_record *rec,
 
         if ( (entry & shape->zero_bits) || !(shape->types >> type & 1) ||
              xc_sr__entry_pfn(entry) >= shape->nr_pfns )
-            return entry_fault(rec, shape, entry, first + i, fault);
+            return entry_fault(shape, entry, first + i, fault);
         if ( shape->entry_len == 16 )
         {
-            int rc = run_fault(rec, shape, entries, first + i, fault);
+            int rc = run_fault(shape, entries, first + i, fault);
 
             if ( rc )
                 return rc;

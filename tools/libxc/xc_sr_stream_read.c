@@ -305,7 +305,7 @@ static int deliver_entries(struct xc_sr_reader *r, struct step *s)
         return need(s, r->shape.entry_len);
     if ( n > left )
         n = left;
-    rc = xc_sr__entries_check(&r->rec, &r->shape, s->data, r->entries_at, n,
+    rc = xc_sr__entries_check(&r->shape, s->data, r->entries_at, n,
                               &r->pages_found, &r->fault);
     if ( rc )
         return rc;
