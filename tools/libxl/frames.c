@@ -324,13 +324,16 @@ int libxl_postcopy__frames_eof(struct libxl_postcopy__frames *f)
         return f->fault.error;
     if ( f->state == STATE_ENDED )
         return 0;
-    /* Between records the one that is not there is the one after the last. */
+    if ( f->state == STATE_RECORD && !f->head_have )
+        return libxl_postcopy__frames_fail(f, -EPROTO, f->offset, "truncated",
+                                           "stops without libxl's END");
     if ( f->state == STATE_RECORD )
     {
         f->record.number = f->nr_records;
         f->record.type = LIBXL_PC_FRAME_COUNT;
     }
     return libxl_postcopy__frames_fail(
-        f, -EPROTO, f->offset, f->state == STATE_RECORD ? "header" : "length",
-        "the stream ends here");
+        f, -EPROTO, f->offset, f->state == STATE_PAD ? "padding" : "body",
+        "the stream ends here, at least %zu octets are missing",
+        libxl_postcopy__frames_want(f));
 }

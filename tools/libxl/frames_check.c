@@ -45,7 +45,9 @@ int libxl_postcopy__frames_fail(struct libxl_postcopy__frames *f, int error,
 
     if ( fault->error )
         return fault->error; /* the first one counts */
-    if ( f->state <= STATE_XL_CONFIG )
+    if ( !strcmp(field, "truncated") )
+        type = "end of stream";
+    else if ( f->state <= STATE_XL_CONFIG )
         type = "xl header";
     else if ( f->state == STATE_HEADER )
         type = "libxl header";
