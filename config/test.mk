@@ -67,3 +67,8 @@ bench:
 demo-run:
 	@$(SUBMAKE) $(JOBS_J) programs tools
 	@BUILD=$(abspath $(BUILD)) tests/demo/demo
+
+# Formats all sources in place.
+.PHONY: format
+format:
+	clang-format -i $(sort $(wildcard tools/*/*.[ch] tests/*/*.[ch]))
