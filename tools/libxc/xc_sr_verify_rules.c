@@ -56,8 +56,11 @@ static int check_entry(struct xc_sr_verifier *v, const struct xc_sr_record *rec,
 {
     uint64_t pfn = xc_sr__entry_pfn(entry);
 
+    /* Types without contents (a hole) are told, and not owed. */
     if ( rec->id == XC_SR_REC_POSTCOPY_PFNS )
-        return announce(&v->rules, pfn, 1);
+        return xc_sr__ptype_has_data(xc_sr__entry_type(entry))
+                   ? announce(&v->rules, pfn, 1)
+                   : unannounce(&v->rules, pfn);
     if ( v->reader.phase.phase == XC_SR_FWD_PUSH )
         return arrive(v, rec, offset, pfn);
     return unannounce(&v->rules, pfn);
