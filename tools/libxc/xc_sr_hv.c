@@ -92,6 +92,16 @@ int xc_sr__hv_unpause(struct xc_sr_hv *hv, bool leave_paused)
     return rc ? rc : hv->ops->unpause(hv, leave_paused);
 }
 
+int xc_sr_hv_retain(struct xc_sr_hv *hv)
+{
+    return xc_sr__hv_retain(hv);
+}
+
+int xc_sr_hv_handover(struct xc_sr_hv *hv, bool leave_paused)
+{
+    return xc_sr__hv_unpause(hv, leave_paused);
+}
+
 int xc_sr__hv_pause(struct xc_sr_hv *hv)
 {
     int rc = enter(hv, hv->ops->pause, 0);
