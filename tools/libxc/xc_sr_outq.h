@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xc_sr_outq.h: octets on their way out.
+ *
+ * Small things (headers, lists, back channel records) are copied in; page
+ * contents are referenced where they lie and must stay put until the queue is
+ * empty.  Nothing here blocks: flush() writes what the descriptor takes.  The
+ * engines put in one record at a time and look at len() before the next, so
+ * the queue is bounded by the largest record.
+ */
+#ifndef XC_SR_OUTQ_H
+#define XC_SR_OUTQ_H
+
+#include <sys/uio.h>
+
+#include "xc_sr_base.h"
+
+struct xc_sr_outq
+{
+    int fd;
+    uint8_t *bytes; /* copied octets, referenced by offset until flushed */
+    size_t bytes_len;
+    size_t bytes_cap;
+    struct xc_sr_outq_piece *pieces;
+    size_t nr_pieces;
+    size_t cap_pieces;
+    size_t first;      /* piece being written */
+    size_t first_done; /* octets of it already written */
+    size_t queued;     /* octets not yet written */
+    uint64_t total;    /* octets written so far */
+};
+
+int xc_sr__outq_init(struct xc_sr_outq *q, int fd);
+void xc_sr__outq_dispose(struct xc_sr_outq *q);
+
+/* Copies. */
+int xc_sr__outq_copy(struct xc_sr_outq *q, const void *data, size_t len);
+/* References; the caller keeps the octets until len() is 0. */
+int xc_sr__outq_ref(struct xc_sr_outq *q, const void *data, size_t len);
+
+/* Forgets everything that was not written. */
+void xc_sr__outq_drop(struct xc_sr_outq *q);
+
+static inline size_t xc_sr__outq_len(const struct xc_sr_outq *q)
+{
+    return q->queued;
+}
+
+/* True while a record is partly out: nothing else may be put before its end. */
+static inline uint64_t xc_sr__outq_total(const struct xc_sr_outq *q)
+{
+    return q->total;
+}
+
+/*
+ * Writes until the descriptor would block or nothing is left; *wrote_r octets
+ * went out.  -EPIPE when the peer is gone.
+ */
+int xc_sr__outq_flush(struct xc_sr_outq *q, size_t *wrote_r);
+
+#endif /* XC_SR_OUTQ_H */

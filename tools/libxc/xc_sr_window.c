@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xc_sr_window.c: the window's arithmetic.  Called by the sender whenever it
+ * queues octets and whenever an ACK comes in.
+ *
+ * The round trip is the time from queueing an octet to its acknowledgement,
+ * least over some seconds (a queue that we built ourselves only adds to it);
+ * the bandwidth is what was acknowledged over an interval, the best lately.
+ */
+#include <errno.h>
+
+#include "xc_sr_window.h"
+
+#define MIN_RTT_LIFETIME_US 10000000u /* routes change; forget after 10 s */
+#define RATE_INTERVAL_US    5000u     /* shorter ones measure bursts */
+
+void xc_sr__window_init(struct xc_sr_window *w)
+{
+    memset(w, 0, sizeof(*w));
+    w->limit = XC_SR_WINDOW_MIN;
+}
+
+void xc_sr__window_sent(struct xc_sr_window *w, uint64_t sent, uint64_t now_us)
+{
+    unsigned int next = (w->head + 1) % XC_SR_WINDOW_SAMPLES;
+
+    w->sent = sent;
+    if ( next == w->tail )
+        return; /* a full ring keeps its oldest: those are acked first */
+    w->ring[w->head].sent = sent;
+    w->ring[w->head].at_us = now_us;
+    w->head = next;
+}
+
+static void sample_rtt(struct xc_sr_window *w, uint64_t now_us)
+{
+    uint64_t sent_at_us = 0;
+    bool found = false;
+    uint64_t rtt_us;
+
+    while ( w->tail != w->head && w->ring[w->tail].sent <= w->acked )
+    {
+        sent_at_us = w->ring[w->tail].at_us;
+        found = true;
+        w->tail = (w->tail + 1) % XC_SR_WINDOW_SAMPLES;
+    }
+    if ( !found )
+        return;
+    rtt_us = now_us - sent_at_us;
+    if ( rtt_us == 0 )
+        rtt_us = 1;
+    if ( w->min_rtt_us == 0 || rtt_us <= w->min_rtt_us ||
+         now_us - w->min_rtt_at_us > MIN_RTT_LIFETIME_US )
+    {
+        w->min_rtt_us = rtt_us;
+        w->min_rtt_at_us = now_us;
+    }
+}
+
+static void sample_rate(struct xc_sr_window *w, uint64_t now_us)
+{
+    uint64_t interval_us = now_us - w->rate_mark_us;
+    uint64_t rate;
+
+    if ( w->rate_mark_us == 0 )
+    {
+        w->rate_mark = w->acked;
+        w->rate_mark_us = now_us;
+        return;
+    }
+    if ( interval_us < RATE_INTERVAL_US )
+        return;
+    rate = (w->acked - w->rate_mark) * 1000000u / interval_us;
+    w->rate_mark = w->acked;
+    w->rate_mark_us = now_us;
+    if ( rate >= w->bandwidth )
+        w->bandwidth = rate;
+    else
+        w->bandwidth -= (w->bandwidth - rate) / 16;
+}
+
+int xc_sr__window_acked(struct xc_sr_window *w, uint64_t acked, uint64_t now_us)
+{
+    uint64_t product;
+
+    if ( acked < w->acked || acked > w->sent )
+        return -EPROTO;
+    w->acked = acked;
+    sample_rtt(w, now_us);
+    sample_rate(w, now_us);
+    if ( w->min_rtt_us == 0 || w->bandwidth == 0 )
+        return 0;
+    /* A quarter more than the product: acknowledgements come in steps. */
+    if ( !xc_sr__mul_u64(w->bandwidth, w->min_rtt_us, &product) )
+        product = UINT64_MAX;
+    product = product / 1000000u;
+    product += product / 4;
+    if ( product < XC_SR_WINDOW_MIN )
+        product = XC_SR_WINDOW_MIN;
+    if ( product > XC_SR_WINDOW_MAX )
+        product = XC_SR_WINDOW_MAX;
+    w->limit = product;
+    return 0;
+}
