@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xc_sr_save.c: the sender's timeline, top to bottom in migrate(), and
+ * what is done about a failure in settle().
+ *
+ * Called by a toolstack through xc_sr_save().  Who may run the guest changes
+ * in two places only: commit_point() in xc_sr_save_postcopy.c, after which
+ * the source never resumes it on its own, and settle() here.
+ *
+ * Spec: docs/specs/libxc-migration-stream.pandoc, "Order of records" and
+ * "Hand-over".
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include "xc_sr_save.h"
+
+#define DEFAULT_TIMEOUT_US 60000000u /* READY, PREPARED, RUNNING, any stall */
+#define LAST_WORDS_US      1000000u  /* for ABORT and END after a failure */
+#define BACK_WINDOW        (64u << 10)
+#define BULK_SOCKET_BUFFER (64 << 10)
+
+/* ---- Opening ----------------------------------------------------------------- */
+
+static bool wants_handshake(const struct xc_sr_sender *s)
+{
+    return !s->params->plain && s->version >= 3;
+}
+
+static int write_headers(struct xc_sr_sender *s)
+{
+    struct xc_sr_domain_header dhdr = {
+        .type = s->hv->info.guest_type,
+        .page_shift = XC_SR_PAGE_SHIFT,
+        .xen_major = s->hv->info.xen_major,
+        .xen_minor = s->hv->info.xen_minor,
+    };
+
+    xc_sr__write_image_header(&s->writer);
+    xc_sr__write_domain_header(&s->writer, &dhdr);
+    return xc_sr__sender_queue(s);
+}
+
+/* HVM params ride along: the destination may need them to set paging up. */
+static int write_advise(struct xc_sr_sender *s)
+{
+    struct xc_sr_hv_blob params = { 0 };
+    uint32_t flags = (s->params->policy.allow_postcopy ? 1u : 0) |
+                     (s->hv->info.paused ? 2u : 0);
+    uint32_t nr_params = 0;
+    int rc = xc_sr__hv_state_get(s->hv, XC_SR_HV_STATE_HVM_PARAMS, &params);
+
+    if ( rc && rc != -ENODATA )
+        return xc_sr__sender_fail(s, rc, "cannot read HVM params: %s",
+                                  strerror(-rc));
+    if ( params.len >= 8 )
+        nr_params = xc_sr__le32(params.data);
+    xc_sr__write_begin(&s->writer, XC_SR_REC_POSTCOPY_ADVISE);
+    xc_sr__write_bytes(&s->writer, s->session, sizeof(s->session));
+    xc_sr__write_u32(&s->writer,
+                     XC_SR_FEATURES_ALL & ~s->params->deny_features);
+    xc_sr__write_u32(&s->writer, flags);
+    xc_sr__write_u64(&s->writer, s->nr_pfns);
+    xc_sr__write_u32(&s->writer, nr_params);
+    xc_sr__write_u32(&s->writer, 0);
+    if ( nr_params )
+        xc_sr__write_bytes(&s->writer, params.data + 8, params.len - 8);
+    xc_sr__write_end(&s->writer, 0);
+    free(params.data);
+    return xc_sr__sender_queue(s);
+}
+
+static int wait_ready(struct xc_sr_sender *s)
+{
+    uint64_t deadline_us = xc_sr__now_us() + s->params->ready_timeout_us;
+
+    while ( !s->ready )
+    {
+        int rc = xc_sr__sender_turn(s, deadline_us);
+
+        if ( rc )
+            return rc;
+        if ( s->naked )
+            return -EOPNOTSUPP;
+        if ( !s->ready && xc_sr__now_us() >= deadline_us )
+            return xc_sr__sender_fail(
+                s, -ETIMEDOUT, "no answer to ADVISE: is the receiver ours?");
+    }
+    s->stats->ready_us = xc_sr__now_us();
+    s->stats->features = s->features;
+    s->window.enabled = s->features & XC_SR_FEATURE_ACK;
+    return 0;
+}
+
+/* A blob as a record, where the guest has it; *had_r says whether. */
+static int write_state(struct xc_sr_sender *s, enum xc_sr_hv_state what,
+                       enum xc_sr_rec rec, bool *had_r)
+{
+    struct xc_sr_hv_blob blob = { 0 };
+    int rc = xc_sr__hv_state_get(s->hv, what, &blob);
+
+    *had_r = rc == 0;
+    if ( rc == -ENODATA )
+        return 0;
+    if ( rc )
+        return xc_sr__sender_fail(s, rc, "cannot read the guest's %s: %s",
+                                  xc_sr__rec_name(rec), strerror(-rc));
+    xc_sr__write_begin(&s->writer, rec);
+    xc_sr__write_bytes(&s->writer, blob.data, blob.len);
+    xc_sr__write_end(&s->writer, 0);
+    free(blob.data);
+    return xc_sr__sender_queue(s);
+}
+
+static int write_static_data(struct xc_sr_sender *s)
+{
+    bool had;
+    int rc;
+
+    if ( s->version < 3 )
+        return 0;
+    rc = write_state(s, XC_SR_HV_STATE_CPUID_POLICY, XC_SR_REC_X86_CPUID_POLICY,
+                     &had);
+    if ( !rc )
+        rc = write_state(s, XC_SR_HV_STATE_MSR_POLICY, XC_SR_REC_X86_MSR_POLICY,
+                         &had);
+    if ( rc )
+        return rc;
+    xc_sr__write_empty(&s->writer, XC_SR_REC_STATIC_DATA_END);
+    return xc_sr__sender_queue(s);
+}
+
+static int open_stream(struct xc_sr_sender *s)
+{
+    int rc = write_headers(s);
+
+    if ( !rc && wants_handshake(s) )
+    {
+        rc = write_advise(s);
+        if ( !rc )
+            rc = wait_ready(s);
+    }
+    if ( !rc )
+        rc = write_static_data(s);
+    return rc;
+}
+
+/* ---- State, tail, end ---------------------------------------------------------- */
+
+static int write_context(struct xc_sr_sender *s)
+{
+    uint64_t start_us = xc_sr__now_us();
+    uint64_t before = s->queued_total;
+    bool had = false;
+    int rc;
+
+    rc = write_state(s, XC_SR_HV_STATE_TSC, XC_SR_REC_X86_TSC_INFO, &had);
+    if ( !rc )
+        rc = write_state(s, XC_SR_HV_STATE_HVM_CONTEXT, XC_SR_REC_HVM_CONTEXT,
+                         &had);
+    if ( !rc )
+        rc = write_state(s, XC_SR_HV_STATE_HVM_PARAMS, XC_SR_REC_HVM_PARAMS,
+                         &had);
+    s->stats->bytes_state += s->queued_total - before;
+    s->stats->suspend_state_us = xc_sr__now_us() - start_us;
+    return rc;
+}
+
+static uint64_t stall_deadline(const struct xc_sr_sender *s)
+{
+    return xc_sr__now_us() + s->params->ready_timeout_us;
+}
+
+/* The stock way to end: context, END; who runs it is the caller's affair. */
+static int finish_stock(struct xc_sr_sender *s)
+{
+    int rc;
+
+    xc_sr__sender_phase(s, XC_SR_PHASE_HANDOVER);
+    rc = xc_sr__sender_send_set(s, &s->todo, XC_SR_CLASS_PRECOPY);
+    if ( !rc )
+        rc = write_context(s);
+    if ( rc )
+        return rc;
+    xc_sr__write_empty(&s->writer, XC_SR_REC_END);
+    rc = xc_sr__sender_queue(s);
+    return rc ? rc : xc_sr__sender_drain(s, stall_deadline(s));
+}
+
+/* The layer above writes its part of the stream through us. */
+static int relay_upper(struct xc_sr_sender *s)
+{
+    const struct xc_sr_upper_source *upper = &s->params->upper;
+    uint8_t buf[16384];
+    bool done = upper->read == NULL;
+
+    while ( !done )
+    {
+        size_t len = 0;
+        int rc = upper->read(upper->ctx, buf, sizeof(buf), &len, &done);
+
+        if ( rc )
+            return xc_sr__sender_fail(s, rc, "the toolstack's records: %s",
+                                      strerror(-rc));
+        rc = xc_sr__outq_copy(&s->out, buf, len);
+        s->queued_total += len;
+        if ( !rc )
+            rc = xc_sr__sender_turn(s, xc_sr__now_us() + (len ? 0 : 1000));
+        if ( rc )
+            return rc;
+    }
+    xc_sr__window_sent(&s->window, s->queued_total, xc_sr__now_us());
+    s->upper_done = true;
+    return 0;
+}
+
+/* Everything that is said while the guest runs nowhere. */
+static int hand_over(struct xc_sr_sender *s)
+{
+    int rc;
+
+    xc_sr__sender_phase(s, XC_SR_PHASE_HANDOVER);
+    xc_sr__write_empty(&s->writer, XC_SR_REC_POSTCOPY_BEGIN);
+    rc = xc_sr__sender_queue(s);
+    if ( !rc )
+        rc = write_context(s);
+    if ( !rc )
+        rc = xc_sr__sender_announce(s);
+    if ( rc )
+        return rc;
+    s->stats->transition_us = xc_sr__now_us();
+    /* Version 2 has no COMMIT: what follows is what starts the guest. */
+    if ( s->version < 3 )
+        rc = xc_sr__sender_commit(s);
+    if ( rc )
+        return rc;
+    s->at_boundary = false;
+    rc = relay_upper(s);
+    s->at_boundary = true;
+    return rc;
+}
+
+/* COMPLETE is known: the copy here may go.  The rest is courtesy. */
+static int close_stream(struct xc_sr_sender *s)
+{
+    int rc = 0;
+
+    s->stats->complete_us = xc_sr__now_us();
+    if ( s->params->journal.put )
+        rc = s->params->journal.put(s->params->journal.ctx, XC_SR_OWNER_DONE,
+                                    s->session, s->epoch);
+    if ( rc )
+        return xc_sr__sender_fail(s, rc, "cannot record DONE: %s",
+                                  strerror(-rc));
+    s->owner = XC_SR_OWNER_DONE;
+    xc_sr__write_empty(&s->writer, XC_SR_REC_END);
+    if ( xc_sr__sender_queue(s) ||
+         xc_sr__sender_drain(s, xc_sr__now_us() + LAST_WORDS_US) )
+        xc_sr__debug(s->log, "the receiver was gone before END");
+    s->result->why[0] = '\0';
+    return 0;
+}
+
+/* ---- The timeline --------------------------------------------------------------- */
+
+static int migrate(struct xc_sr_sender *s)
+{
+    enum xc_sr_decision decision = XC_SR_DECIDE_ABORT;
+    bool postcopy, stock;
+    int rc;
+
+    rc = open_stream(s);
+    if ( rc )
+        return rc;
+    xc_sr__sender_phase(s, XC_SR_PHASE_PRECOPY);
+    rc = xc_sr__sender_precopy(s, &decision);
+    if ( rc )
+        return rc;
+    postcopy = decision == XC_SR_DECIDE_POSTCOPY;
+    stock = s->params->plain || (s->version < 3 && !postcopy);
+    s->stats->postcopy = postcopy;
+    if ( postcopy && s->version >= 3 )
+        rc = xc_sr__sender_discard(s);
+    if ( rc )
+        return rc;
+    xc_sr__sender_phase(s, XC_SR_PHASE_SUSPEND);
+    rc = xc_sr__sender_suspend(s);
+    if ( rc )
+        return rc;
+    if ( stock )
+        return finish_stock(s);
+    /* Stop-and-copy is a hand-over with nothing left to announce. */
+    if ( !postcopy )
+        rc = xc_sr__sender_send_set(s, &s->todo, XC_SR_CLASS_PRECOPY);
+    if ( !rc )
+        rc = hand_over(s);
+    if ( !rc )
+        rc = xc_sr__sender_push(s);
+    if ( !rc )
+        rc = close_stream(s);
+    return rc;
+}
+
+/* ---- What is done about a failure -------------------------------------------------- */
+
+static bool advised(const struct xc_sr_sender *s)
+{
+    return wants_handshake(s) && (s->ready || s->back.nr_records == 0);
+}
+
+/* Writes what is queued for a last moment, without reading any more. */
+static void last_words(struct xc_sr_sender *s)
+{
+    uint64_t deadline_us = xc_sr__now_us() + LAST_WORDS_US;
+
+    while ( xc_sr__outq_len(&s->out) )
+    {
+        struct pollfd fd = { .fd = s->out.fd, .events = POLLOUT };
+        uint64_t now_us = xc_sr__now_us();
+        size_t wrote;
+
+        if ( xc_sr__outq_flush(&s->out, &wrote) || now_us >= deadline_us )
+            return;
+        if ( xc_sr__outq_len(&s->out) )
+            (void)poll(&fd, 1, xc_sr__poll_ms(deadline_us, now_us));
+    }
+}
+
+static void say_abort(struct xc_sr_sender *s)
+{
+    const char *why = s->result->why;
+    size_t len = strnlen(why, XC_SR_MAX_TEXT);
+
+    if ( !advised(s) || !s->at_boundary || s->naked )
+        return;
+    xc_sr__writer_reset(&s->writer);
+    xc_sr__write_begin(&s->writer, XC_SR_REC_POSTCOPY_ABORT);
+    xc_sr__write_bytes(&s->writer, s->session, sizeof(s->session));
+    xc_sr__write_u64(&s->writer, s->epoch);
+    xc_sr__write_u32(&s->writer, xc_sr__control_aborted(s->params->control)
+                                     ? XC_SR_REASON_OPERATOR
+                                     : XC_SR_REASON_FAILED);
+    xc_sr__write_u32(&s->writer, (uint32_t)len);
+    xc_sr__write_bytes(&s->writer, why, len);
+    xc_sr__write_end(&s->writer, 0);
+    if ( !xc_sr__sender_queue(s) )
+        last_words(s);
+}
+
+static int resume_here(struct xc_sr_sender *s)
+{
+    int rc = 0;
+
+    if ( s->params->journal.put )
+        rc = s->params->journal.put(s->params->journal.ctx, XC_SR_OWNER_RESUMED,
+                                    s->session, s->epoch);
+    if ( rc )
+        xc_sr__error(s->log, "domain %u: cannot record RESUMED: %s",
+                     s->hv->info.domid, strerror(-rc));
+    s->owner = XC_SR_OWNER_RESUMED;
+    /* Close before resuming: nothing that comes later can be acted upon. */
+    (void)shutdown(s->out.fd, SHUT_RDWR);
+    if ( !s->suspend_asked )
+        return 0;
+    rc = xc_sr__hv_resume(s->hv);
+    if ( rc )
+        xc_sr__error(s->log, "domain %u: cannot resume it: %s",
+                     s->hv->info.domid, strerror(-rc));
+    return rc;
+}
+
+static void settle(struct xc_sr_sender *s, int rc)
+{
+    if ( rc && s->owner == XC_SR_OWNER_NONE )
+    {
+        say_abort(s);
+        (void)resume_here(s);
+    }
+    else if ( rc && s->owner == XC_SR_OWNER_COMMITTED && s->naked &&
+              !s->running )
+    {
+        /* It fenced itself before it said so: the guest is ours again. */
+        xc_sr__outq_drop(&s->out);
+        xc_sr__write_empty(&s->writer, XC_SR_REC_END);
+        if ( s->at_boundary && !xc_sr__sender_queue(s) )
+            last_words(s);
+        (void)resume_here(s);
+    }
+    if ( s->dirty_log_on && s->owner != XC_SR_OWNER_COMMITTED )
+        (void)xc_sr__hv_dirty_off(s->hv);
+    s->phase = rc ? XC_SR_PHASE_FAILED : XC_SR_PHASE_DONE;
+}
+
+/* ---- Set up and tear down -------------------------------------------------------------- */
+
+static int check_params(struct xc_sr_sender *s)
+{
+    const struct xc_sr_save_params *p = s->params;
+
+    if ( p->stream_version != 2 && p->stream_version != 3 )
+        return xc_sr__sender_fail(
+            s, -EINVAL, "stream version %u does not exist", p->stream_version);
+    if ( !p->plain && p->recv_fd < 0 &&
+         (p->stream_version >= 3 || p->policy.allow_postcopy) )
+        return xc_sr__sender_fail(s, -EINVAL, "no back channel");
+    if ( p->policy.allow_postcopy && (p->plain || s->nr_pfns == 0) )
+        return xc_sr__sender_fail(s, -EINVAL,
+                                  "a plain stream cannot go post-copy");
+    return 0;
+}
+
+static int sender_init(struct xc_sr_sender *s)
+{
+    struct xc_sr_pageset *sets[] = { &s->todo, &s->announced, &s->owed,
+                                     &s->owed_all };
+    int rc;
+
+    xc_sr__writer_init(&s->writer, s->version);
+    xc_sr__window_init(&s->window);
+    rc = xc_sr__outq_init(&s->out, s->params->send_fd);
+    for ( unsigned int i = 0; !rc && i < XC_SR_ARRAY_SIZE(sets); i++ )
+        rc = xc_sr__pageset_init(sets[i], s->nr_pfns);
+    for ( unsigned int i = 0; !rc && i < XC_SR_RESUME_WINDOWS; i++ )
+        rc = xc_sr__pageset_init(&s->windows[i], s->nr_pfns);
+    if ( !rc && s->params->recv_fd >= 0 && !s->params->plain )
+    {
+        xc_sr__reader_init(&s->back, XC_SR_BACK, s->version);
+        rc = xc_sr__inbuf_init(&s->in, s->params->recv_fd, BACK_WINDOW);
+        if ( !rc )
+            rc = xc_sr__set_nonblock(s->params->recv_fd, true);
+    }
+    if ( !rc )
+        rc = xc_sr__set_nonblock(s->params->send_fd, true);
+    if ( !rc && getrandom(s->session, sizeof(s->session), 0) !=
+                    (ssize_t)sizeof(s->session) )
+        rc = -errno;
+    if ( rc )
+        return xc_sr__sender_fail(s, rc, "cannot start: %s", strerror(-rc));
+    if ( s->version < 3 )
+    {
+        /*
+         * Nobody acknowledges in version 2: what is queued ahead of a faulted
+         * page is at least kept small on this side.  Pipes: left as they are.
+         */
+        int size = BULK_SOCKET_BUFFER;
+
+        (void)setsockopt(s->params->send_fd, SOL_SOCKET, SO_SNDBUF, &size,
+                         sizeof(size));
+    }
+    return 0;
+}
+
+static void sender_dispose(struct xc_sr_sender *s)
+{
+    xc_sr__sender_unmap(s);
+    xc_sr__outq_dispose(&s->out);
+    if ( s->in.buf )
+        xc_sr__inbuf_dispose(&s->in);
+    xc_sr__writer_dispose(&s->writer);
+    xc_sr__pageset_dispose(&s->todo);
+    xc_sr__pageset_dispose(&s->announced);
+    xc_sr__pageset_dispose(&s->owed);
+    xc_sr__pageset_dispose(&s->owed_all);
+    for ( unsigned int i = 0; i < XC_SR_RESUME_WINDOWS; i++ )
+        xc_sr__pageset_dispose(&s->windows[i]);
+    free(s);
+}
+
+static void finish_stats(struct xc_sr_sender *s)
+{
+    uint64_t elapsed_us;
+
+    s->stats->end_us = xc_sr__now_us();
+    s->stats->bytes_total = s->out.total;
+    s->stats->bytes_back = s->in.total;
+    s->stats->skipped_records = s->back.nr_unknown;
+    elapsed_us = s->stats->end_us - s->stats->start_us;
+    if ( elapsed_us )
+        s->stats->bandwidth_bytes_per_s = s->out.total * 1000000u / elapsed_us;
+    s->stats->dirty_pages_per_s = s->dirty_rate_pages;
+    s->result->owner = s->owner;
+}
+
+int xc_sr_save(const struct xc_sr_save_params *params,
+               struct xc_sr_save_result *result_r)
+{
+    struct xc_sr_save_params p = *params;
+    struct xc_sr_sender *s;
+    int rc;
+
+    memset(result_r, 0, sizeof(*result_r));
+    s = calloc(1, sizeof(*s));
+    if ( !s )
+        return -ENOMEM;
+    if ( p.ready_timeout_us == 0 )
+        p.ready_timeout_us = DEFAULT_TIMEOUT_US;
+    s->params = &p;
+    s->hv = p.hv;
+    s->log = p.log;
+    s->result = result_r;
+    s->stats = &result_r->stats;
+    s->version = p.stream_version;
+    s->nr_pfns = p.hv->info.nr_pfns;
+    s->at_boundary = true;
+    s->stats->start_us = xc_sr__now_us();
+    s->stats->nr_pfns = s->nr_pfns;
+    s->stats->stream_version = s->version;
+    rc = check_params(s);
+    if ( !rc )
+        rc = sender_init(s);
+    if ( !rc )
+        rc = migrate(s);
+    settle(s, rc);
+    finish_stats(s);
+    xc_sr__sender_report(s, s->stats->end_us);
+    sender_dispose(s);
+    return rc;
+}

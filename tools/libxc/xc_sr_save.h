@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xc_sr_save.h: the sender's inside, shared by the xc_sr_save*.c files.
+ *
+ * xc_sr_save.c            the timeline, readable top to bottom
+ * xc_sr_save_loop.c       the wait loop everything else runs in
+ * xc_sr_save_precopy.c    rounds, suspending, the resume set
+ * xc_sr_save_postcopy.c   announcing, the push, the back channel
+ * xc_sr_save_batch.c      pfns to page records
+ *
+ * One thread, one poll loop, no locks.  A function that waits calls
+ * sender_turn() until what it waits for is so; nothing else blocks.
+ */
+#ifndef XC_SR_SAVE_H
+#define XC_SR_SAVE_H
+
+#include "xc_sr_control.h"
+#include "xc_sr_hv.h"
+#include "xc_sr_outq.h"
+#include "xc_sr_pageset.h"
+#include "xc_sr_stream.h"
+#include "xc_sr_window.h"
+
+/*
+ * Pages in a bulk record.  Small enough that a faulted page never waits long
+ * behind a record that has already begun, large enough to cost little.
+ */
+#define XC_SR_BULK_PAGES 16u
+
+/*
+ * Faults that wait their turn.  A guest has no more than a few for each vCPU;
+ * what a peer asks for beyond that is served by the push, which it steers.
+ */
+#define XC_SR_URGENT_MAX 4096u
+
+/* Resume set: the windows of the dirty log that are kept apart. */
+#define XC_SR_RESUME_WINDOWS 3u
+
+/* A token bucket over bulk octets; rate 0: no limit. */
+struct xc_sr_rate
+{
+    uint64_t bytes_per_s;
+    uint64_t credit;
+    uint64_t at_us;
+};
+
+struct xc_sr_sender
+{
+    const struct xc_sr_save_params *params;
+    struct xc_sr_hv *hv;
+    const struct xc_sr_log *log;
+    struct xc_sr_save_result *result;
+    struct xc_sr_stats *stats;
+    unsigned int version;
+    uint8_t session[16];
+    uint64_t epoch;
+    uint64_t nr_pfns;
+
+    /* The wire. */
+    struct xc_sr_outq out;
+    struct xc_sr_inbuf in; /* back channel; buf NULL: there is none */
+    struct xc_sr_reader back;
+    struct xc_sr_writer writer;
+    struct xc_sr_window window;
+    struct xc_sr_rate rate;
+    uint64_t queued_total; /* octets ever put into out */
+    bool back_eof;
+    uint32_t features;
+
+    /* The book of pages. */
+    struct xc_sr_pageset todo;      /* owed in pre-copy */
+    struct xc_sr_pageset announced; /* DISCARDed, not taken back since */
+    struct xc_sr_pageset owed;      /* post-copy: announced, not sent */
+    struct xc_sr_pageset owed_all;  /* post-copy: all that was announced */
+    struct xc_sr_pageset windows[XC_SR_RESUME_WINDOWS];
+    uint64_t cursor; /* the push goes on here */
+    uint64_t urgent[XC_SR_URGENT_MAX];
+    unsigned int urgent_head;
+    unsigned int urgent_nr;
+    uint64_t mapped_pfns[XC_SR_BULK_PAGES * 4];
+    const void *mapped[XC_SR_BULK_PAGES * 4];
+    unsigned int nr_mapped;
+
+    /* Where the hand-over stands. */
+    enum xc_sr_phase phase;
+    enum xc_sr_owner owner;
+    bool dirty_log_on;
+    bool suspend_asked;
+    bool suspended;
+    bool upper_done; /* FAULTs are legal from here on */
+    bool ready;
+    bool prepared;
+    bool running;
+    bool naked; /* NAK: the destination never ran it and never will */
+    bool complete;
+    bool at_boundary; /* out holds whole records: ABORT could follow */
+
+    bool spins;          /* in the push: see SPIN_US */
+    uint64_t busy_at_us; /* the last turn in which something moved */
+    uint64_t progress_at_us;
+    uint64_t progress_bytes;
+    uint64_t bandwidth;        /* of the last round */
+    uint64_t dirty_rate_pages; /* per second, of the last round */
+};
+
+/* ---- xc_sr_save_loop.c ---- */
+
+/* One line for people in result->why, the first one stays; returns rc. */
+int xc_sr__sender_fail(struct xc_sr_sender *s, int rc, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/*
+ * One turn of the loop: writes what can be written, reads and acts on what
+ * has come, else waits until something happens or deadline_us.  Also reports
+ * progress and serves control and watch.  -ECANCELED: asked to give up.
+ */
+int xc_sr__sender_turn(struct xc_sr_sender *s, uint64_t deadline_us);
+/* Turns until all queued octets are written. */
+int xc_sr__sender_drain(struct xc_sr_sender *s, uint64_t deadline_us);
+/* Moves what the writer holds to the queue (and empties the writer). */
+int xc_sr__sender_queue(struct xc_sr_sender *s);
+/* Calls the progress callback when it is due (now_us: the time). */
+void xc_sr__sender_report(struct xc_sr_sender *s, uint64_t now_us);
+void xc_sr__sender_phase(struct xc_sr_sender *s, enum xc_sr_phase phase);
+/* May a bulk record go out under the rate limit?  *wait_until_us if not. */
+bool xc_sr__rate_allows(struct xc_sr_rate *rate, uint64_t now_us,
+                        uint64_t *wait_until_us);
+
+/* ---- xc_sr_save_batch.c ---- */
+
+/* What a page record counts as. */
+enum xc_sr_class
+{
+    XC_SR_CLASS_PRECOPY,
+    XC_SR_CLASS_RESUME_SET,
+    XC_SR_CLASS_FAULT,
+    XC_SR_CLASS_PUSH,
+};
+
+/*
+ * Queues nr pages (at most XC_SR_BULK_PAGES) as PAGE_DATA, POSTCOPY_PAGE_DATA
+ * or ZERO_PAGES.  The queue must be empty of page references.
+ */
+int xc_sr__sender_batch(struct xc_sr_sender *s, const uint64_t *pfns,
+                        unsigned int nr, enum xc_sr_class class);
+/* Lets go of mappings once the queue has run empty. */
+void xc_sr__sender_unmap(struct xc_sr_sender *s);
+
+/* ---- xc_sr_save_precopy.c ---- */
+
+int xc_sr__sender_precopy(struct xc_sr_sender *s,
+                          enum xc_sr_decision *decision_r);
+/* DISCARDs everything in todo while the guest still runs. */
+int xc_sr__sender_discard(struct xc_sr_sender *s);
+int xc_sr__sender_suspend(struct xc_sr_sender *s);
+/* Sends every page of `set` as plain pages and empties it. */
+int xc_sr__sender_send_set(struct xc_sr_sender *s, struct xc_sr_pageset *set,
+                           enum xc_sr_class class);
+
+/* ---- xc_sr_save_postcopy.c ---- */
+
+int xc_sr__sender_announce(struct xc_sr_sender *s);
+int xc_sr__sender_push(struct xc_sr_sender *s);
+/* Records COMMITTED and queues COMMIT: the point of no return. */
+int xc_sr__sender_commit(struct xc_sr_sender *s);
+/* Reads and acts on the back channel; *progress_r if anything came. */
+int xc_sr__sender_back(struct xc_sr_sender *s, bool *progress_r);
+
+#endif /* XC_SR_SAVE_H */

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xc_sr_save_loop.c: the one loop in which the sender does all its waiting.
+ *
+ * Every function of the sender that waits does so by calling
+ * xc_sr__sender_turn() until what it waits for has happened.  A turn writes
+ * what the wire takes, reads and acts on the back channel, serves control and
+ * watch, reports progress, and only when nothing moved sleeps in poll().
+ * Nothing here decides who may run the guest.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+#include "xc_sr_save.h"
+
+#define PROGRESS_PERIOD_US 100000u
+/*
+ * While pages are owed and only the window holds them back, an answer is a
+ * few microseconds away: sleeping and being woken would cost more than that
+ * (tens of microseconds in a virtual machine).  Bounded, so that a slow link
+ * does not cost a CPU.
+ */
+#define SPIN_US            50u
+
+int xc_sr__sender_fail(struct xc_sr_sender *s, int rc, const char *fmt, ...)
+{
+    va_list ap;
+
+    if ( s->result->why[0] )
+        return rc;
+    va_start(ap, fmt);
+    vsnprintf(s->result->why, sizeof(s->result->why), fmt, ap);
+    va_end(ap);
+    xc_sr__error(s->log, "domain %u, %s: %s", s->hv->info.domid,
+                 xc_sr_phase_name(s->phase), s->result->why);
+    return rc;
+}
+
+void xc_sr__sender_phase(struct xc_sr_sender *s, enum xc_sr_phase phase)
+{
+    s->phase = phase;
+    s->progress_at_us = 0; /* report it at the next turn */
+    xc_sr__debug(s->log, "domain %u: phase %s", s->hv->info.domid,
+                 xc_sr_phase_name(phase));
+}
+
+/* ---- The loop -------------------------------------------------------------- */
+
+bool xc_sr__rate_allows(struct xc_sr_rate *rate, uint64_t now_us,
+                        uint64_t *wait_until_us)
+{
+    /* A fiftieth of a second of credit at most: bursts stay short. */
+    uint64_t cap = rate->bytes_per_s / 50 + XC_SR_PAGE_SIZE;
+    uint64_t earned;
+
+    if ( rate->bytes_per_s == 0 )
+        return true;
+    if ( rate->at_us == 0 )
+        rate->at_us = now_us;
+    earned = (now_us - rate->at_us) * rate->bytes_per_s / 1000000u;
+    if ( earned )
+    {
+        rate->credit =
+            rate->credit + earned > cap ? cap : rate->credit + earned;
+        rate->at_us = now_us;
+    }
+    if ( rate->credit >= XC_SR_PAGE_SIZE )
+        return true;
+    *wait_until_us =
+        now_us +
+        (XC_SR_PAGE_SIZE - rate->credit) * 1000000u / rate->bytes_per_s + 1;
+    return false;
+}
+
+int xc_sr__sender_queue(struct xc_sr_sender *s)
+{
+    int rc = s->writer.error;
+
+    if ( !rc )
+        rc = xc_sr__outq_copy(&s->out, s->writer.buf, s->writer.len);
+    s->queued_total += s->writer.len;
+    xc_sr__writer_reset(&s->writer);
+    return rc;
+}
+
+static uint64_t pages_done(const struct xc_sr_sender *s)
+{
+    uint64_t open =
+        s->phase >= XC_SR_PHASE_HANDOVER ? s->owed.count : s->todo.count;
+
+    return s->nr_pfns - (open < s->nr_pfns ? open : s->nr_pfns);
+}
+
+void xc_sr__sender_report(struct xc_sr_sender *s, uint64_t now_us)
+{
+    struct xc_sr_progress p = {
+        .phase = s->phase,
+        .round = s->stats->nr_rounds,
+        .total_pages = s->nr_pfns,
+        .done_pages = pages_done(s),
+        .dirty_pages_per_s = s->dirty_rate_pages,
+        .faults = s->stats->faults,
+        .elapsed_us = now_us - s->stats->start_us,
+        .stats = s->stats,
+    };
+    uint64_t since_us = now_us - s->progress_at_us;
+
+    if ( !s->params->progress ||
+         (s->progress_at_us && since_us < PROGRESS_PERIOD_US) )
+        return;
+    s->stats->bytes_total = s->out.total;
+    if ( s->progress_at_us && since_us )
+        p.bytes_per_s =
+            (s->out.total - s->progress_bytes) * 1000000u / since_us;
+    s->progress_at_us = now_us;
+    s->progress_bytes = s->out.total;
+    s->params->progress(s->params->progress_ctx, &p);
+}
+
+/* Waits for the descriptors; what is ready is found out by the next turn. */
+static int wait_events(struct xc_sr_sender *s, uint64_t deadline_us,
+                       uint64_t now_us)
+{
+    struct pollfd fds[4];
+    nfds_t n = 0;
+    int ms = xc_sr__poll_ms(deadline_us, now_us);
+    nfds_t control_at = 0, watch_at = 0;
+
+    if ( xc_sr__outq_len(&s->out) )
+        fds[n++] = (struct pollfd){ .fd = s->out.fd, .events = POLLOUT };
+    if ( s->in.buf && !s->back_eof )
+        fds[n++] = (struct pollfd){ .fd = s->in.fd, .events = POLLIN };
+    if ( s->params->control )
+    {
+        control_at = n;
+        fds[n++] =
+            (struct pollfd){ .fd = s->params->control->fd, .events = POLLIN };
+    }
+    if ( s->params->watch.fd >= 0 )
+    {
+        watch_at = n;
+        fds[n++] =
+            (struct pollfd){ .fd = s->params->watch.fd, .events = POLLIN };
+    }
+    /* Progress is due now and then even when nothing moves. */
+    if ( ms < 0 || ms > (int)(PROGRESS_PERIOD_US / 1000) )
+        ms = PROGRESS_PERIOD_US / 1000;
+    if ( poll(fds, n, ms) < 0 && errno != EINTR )
+        return xc_sr__sender_fail(s, -errno, "poll: %s", strerror(errno));
+    if ( s->params->control && fds[control_at].revents )
+        xc_sr__control_drain(s->params->control);
+    if ( s->params->watch.fd >= 0 && fds[watch_at].revents )
+        s->params->watch.on_ready(s->params->watch.ctx);
+    return 0;
+}
+
+static int lost(struct xc_sr_sender *s, int rc)
+{
+    bool progress = true;
+    int back_rc = 0;
+
+    /* What the receiver said before it went explains more than EPIPE. */
+    while ( !back_rc && progress && s->in.buf && !s->back_eof && !s->naked &&
+            !s->complete )
+        back_rc = xc_sr__sender_back(s, &progress);
+    if ( back_rc )
+        return back_rc;
+    if ( s->complete )
+        return 0;
+    return xc_sr__sender_fail(s, rc, "the connection is lost: %s",
+                              rc == -EPIPE ? "the receiver closed it"
+                                           : strerror(-rc));
+}
+
+int xc_sr__sender_turn(struct xc_sr_sender *s, uint64_t deadline_us)
+{
+    bool progress = false;
+    size_t wrote = 0;
+    uint64_t now_us;
+    int rc = 0;
+
+    if ( xc_sr__outq_len(&s->out) )
+    {
+        rc = xc_sr__outq_flush(&s->out, &wrote);
+        if ( rc )
+            return lost(s, rc);
+    }
+    if ( xc_sr__outq_len(&s->out) == 0 && s->nr_mapped )
+        xc_sr__sender_unmap(s);
+    if ( s->in.buf && !s->back_eof )
+        rc = xc_sr__sender_back(s, &progress);
+    if ( rc )
+        return rc;
+    if ( s->back_eof && !s->complete && !s->naked )
+        return lost(s, -EPIPE);
+    if ( xc_sr__control_aborted(s->params->control) &&
+         s->owner == XC_SR_OWNER_NONE )
+        return xc_sr__sender_fail(s, -ECANCELED, "given up on request");
+    now_us = xc_sr__now_us();
+    xc_sr__sender_report(s, now_us);
+    if ( wrote || progress )
+        s->busy_at_us = now_us;
+    if ( wrote || progress || now_us >= deadline_us )
+        return 0;
+    if ( s->spins && s->owed.count && now_us - s->busy_at_us < SPIN_US )
+        return 0;
+    return wait_events(s, deadline_us, now_us);
+}
+
+int xc_sr__sender_drain(struct xc_sr_sender *s, uint64_t deadline_us)
+{
+    while ( xc_sr__outq_len(&s->out) )
+    {
+        int rc = xc_sr__sender_turn(s, deadline_us);
+
+        if ( rc )
+            return rc;
+        if ( xc_sr__now_us() >= deadline_us )
+            return xc_sr__sender_fail(s, -ETIMEDOUT,
+                                      "the receiver takes nothing any more");
+    }
+    return 0;
+}

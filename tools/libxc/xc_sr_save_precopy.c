@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xc_sr_save_precopy.c: from the first page to the suspended guest.
+ *
+ * Called from the timeline in xc_sr_save.c: rounds of pre-copy under the
+ * policy, DISCARD of what will come by post-copy while the guest still runs,
+ * suspending, and the resume set: the pages a guest touches while it suspends
+ * are the ones it touches first when it resumes, some of them in ways that
+ * may not wait for a page (Xen refuses to map a missing vcpu_info page), so
+ * they travel while it is suspended.
+ *
+ * Spec: "Pre-copy", "POSTCOPY_DISCARD", "The resume set".
+ */
+#include <errno.h>
+
+#include "xc_sr_save.h"
+
+#define SUSPEND_TIMEOUT_US 60000000u /* as long as stock libxl waits */
+#define WINDOW_US          2000u     /* between two looks at the dirty log */
+
+/* Batches ahead of the wire: enough to keep it busy, no more. */
+static bool may_queue(struct xc_sr_sender *s, uint64_t *wait_until_us)
+{
+    return xc_sr__outq_len(&s->out) == 0 && xc_sr__window_open(&s->window) &&
+           xc_sr__rate_allows(&s->rate, xc_sr__now_us(), wait_until_us);
+}
+
+static int send_some(struct xc_sr_sender *s, struct xc_sr_pageset *set,
+                     uint64_t *pfn, enum xc_sr_class class)
+{
+    uint64_t pfns[XC_SR_BULK_PAGES];
+    uint64_t before = s->queued_total;
+    unsigned int nr = 0;
+    int rc;
+
+    while ( nr < XC_SR_BULK_PAGES )
+    {
+        *pfn = xc_sr__pageset_next(set, *pfn);
+        if ( *pfn >= set->nr_pfns )
+            break;
+        xc_sr__pageset_remove(set, *pfn);
+        pfns[nr++] = (*pfn)++;
+    }
+    if ( nr == 0 )
+        return 0;
+    rc = xc_sr__sender_batch(s, pfns, nr, class);
+    if ( s->rate.bytes_per_s )
+    {
+        uint64_t cost = s->queued_total - before;
+
+        s->rate.credit -= cost < s->rate.credit ? cost : s->rate.credit;
+    }
+    return rc;
+}
+
+int xc_sr__sender_send_set(struct xc_sr_sender *s, struct xc_sr_pageset *set,
+                           enum xc_sr_class class)
+{
+    uint64_t pfn = 0;
+    int rc = 0;
+
+    while ( !rc && set->count )
+    {
+        uint64_t until_us = xc_sr__now_us() + s->params->ready_timeout_us;
+
+        if ( may_queue(s, &until_us) )
+            rc = send_some(s, set, &pfn, class);
+        if ( !rc )
+            rc = xc_sr__sender_turn(s, until_us);
+    }
+    return rc;
+}
+
+/* ---- Rounds -------------------------------------------------------------------- */
+
+static int fetch_dirty(struct xc_sr_sender *s, enum xc_sr_hv_fetch how,
+                       struct xc_sr_pageset *set, uint64_t *count_r)
+{
+    uint64_t count = 0;
+    int rc = xc_sr__hv_dirty_fetch(s->hv, how, set, &count);
+
+    if ( rc )
+        return xc_sr__sender_fail(s, rc, "cannot read the dirty log: %s",
+                                  strerror(-rc));
+    if ( count_r )
+        *count_r = count;
+    return 0;
+}
+
+/* Turns to post-copy in mid-round are honoured between two batches. */
+static bool leave_round(const struct xc_sr_sender *s)
+{
+    return s->params->policy.allow_postcopy &&
+           xc_sr__control_postcopy(s->params->control);
+}
+
+static int send_round(struct xc_sr_sender *s, uint64_t *sent_r)
+{
+    uint64_t pfn = 0, before = s->stats->pages_precopy;
+    int rc = 0;
+
+    while ( !rc && pfn < s->nr_pfns && s->todo.count && !leave_round(s) )
+    {
+        uint64_t until_us = xc_sr__now_us() + s->params->ready_timeout_us;
+
+        if ( may_queue(s, &until_us) )
+            rc = send_some(s, &s->todo, &pfn, XC_SR_CLASS_PRECOPY);
+        if ( !rc )
+            rc = xc_sr__sender_turn(s, until_us);
+        if ( xc_sr__pageset_next(&s->todo, pfn) >= s->nr_pfns )
+            break;
+    }
+    *sent_r = s->stats->pages_precopy - before;
+    return rc;
+}
+
+static void note_round(struct xc_sr_sender *s, uint64_t start_us,
+                       uint64_t bytes_before, uint64_t sent_pages,
+                       uint64_t dirty_pages)
+{
+    struct xc_sr_stats *stats = s->stats;
+    uint64_t duration_us = xc_sr__now_us() - start_us;
+    struct xc_sr_round_stats round = {
+        .sent_pages = sent_pages,
+        .dirty_pages = dirty_pages,
+        .duration_us = duration_us ? duration_us : 1,
+        .bytes = s->queued_total - bytes_before,
+    };
+
+    s->bandwidth = round.bytes * 1000000u / round.duration_us;
+    s->dirty_rate_pages = dirty_pages * 1000000u / round.duration_us;
+    if ( stats->nr_rounds < XC_SR_MAX_ROUNDS )
+        stats->rounds[stats->nr_rounds] = round;
+    stats->nr_rounds++;
+    xc_sr__info(s->log,
+                "domain %u: round %u: %llu pages sent, %llu dirty, %llu ms",
+                s->hv->info.domid, stats->nr_rounds,
+                (unsigned long long)sent_pages, (unsigned long long)dirty_pages,
+                (unsigned long long)(round.duration_us / 1000));
+}
+
+static enum xc_sr_decision decide(struct xc_sr_sender *s)
+{
+    struct xc_sr_policy_input in = {
+        .iteration = s->stats->nr_rounds,
+        .total_pages = s->nr_pfns,
+        .dirty_pages = s->todo.count,
+        .dirty_pages_per_s = s->dirty_rate_pages,
+        .bandwidth_bytes_per_s = s->bandwidth,
+        .postcopy_asked_now = leave_round(s),
+    };
+
+    return xc_sr_policy_decide(&s->params->policy, &in);
+}
+
+static int one_round(struct xc_sr_sender *s)
+{
+    uint64_t start_us = xc_sr__now_us();
+    uint64_t bytes_before = s->queued_total;
+    uint64_t sent = 0, dirty = 0;
+    int rc = send_round(s, &sent);
+
+    if ( rc )
+        return rc;
+    rc = fetch_dirty(s, XC_SR_HV_FETCH_CLEAN, &s->todo, &dirty);
+    if ( rc )
+        return rc;
+    note_round(s, start_us, bytes_before, sent, dirty);
+    return 0;
+}
+
+int xc_sr__sender_precopy(struct xc_sr_sender *s,
+                          enum xc_sr_decision *decision_r)
+{
+    enum xc_sr_decision decision;
+    int rc;
+
+    rc = xc_sr__hv_dirty_on(s->hv);
+    if ( rc )
+        return xc_sr__sender_fail(s, rc, "cannot log dirty pages: %s",
+                                  strerror(-rc));
+    s->dirty_log_on = true;
+    s->rate.bytes_per_s = s->params->max_bandwidth_bytes_per_s;
+    xc_sr__pageset_fill(&s->todo);
+    while ( (decision = decide(s)) == XC_SR_DECIDE_CONTINUE )
+    {
+        rc = one_round(s);
+        if ( rc )
+            return rc;
+    }
+    s->rate.bytes_per_s = 0; /* the guest is about to wait for us */
+    if ( decision == XC_SR_DECIDE_ABORT )
+        return xc_sr__sender_fail(s, -ECANCELED, "the policy gave up");
+    *decision_r = decision;
+    return 0;
+}
+
+/* ---- DISCARD ------------------------------------------------------------------- */
+
+struct runs
+{
+    uint64_t first;
+    uint64_t nr_pages;
+    uint32_t ptype;
+    uint32_t in_record;
+    size_t count_at; /* where the record's count stands in the writer */
+};
+
+static int close_record(struct xc_sr_sender *s, struct runs *r)
+{
+    if ( r->in_record == 0 )
+        return 0;
+    xc_sr__put_le32(s->writer.buf + r->count_at, r->in_record);
+    xc_sr__write_end(&s->writer, 0);
+    r->in_record = 0;
+    s->stats->bytes_announce += s->writer.len;
+    return xc_sr__sender_queue(s);
+}
+
+static int flush_run(struct xc_sr_sender *s, struct runs *r)
+{
+    if ( r->nr_pages == 0 )
+        return 0;
+    if ( r->in_record == 0 )
+    {
+        xc_sr__write_begin(&s->writer, XC_SR_REC_POSTCOPY_DISCARD);
+        r->count_at = s->writer.len;
+        xc_sr__write_u32(&s->writer, 0);
+        xc_sr__write_u32(&s->writer, 0);
+    }
+    xc_sr__write_u64(&s->writer,
+                     r->first | (uint64_t)r->ptype << XC_SR_ENTRY_TYPE_SHIFT);
+    xc_sr__write_u64(&s->writer, r->nr_pages);
+    if ( s->writer.error )
+        return s->writer.error;
+    r->in_record++;
+    r->nr_pages = 0;
+    /* Records of this size keep the wire's other traffic flowing. */
+    return r->in_record >= 4096 ? close_record(s, r) : 0;
+}
+
+static int discard_batch(struct xc_sr_sender *s, struct runs *r,
+                         const uint64_t *pfns, unsigned int nr)
+{
+    uint32_t types[XC_SR_HV_BATCH];
+    int rc = xc_sr__hv_page_types(s->hv, pfns, nr, types);
+
+    if ( rc )
+        return xc_sr__sender_fail(s, rc, "cannot ask for page types: %s",
+                                  strerror(-rc));
+    for ( unsigned int i = 0; !rc && i < nr; i++ )
+    {
+        if ( !xc_sr__ptype_has_data(types[i]) )
+            continue; /* stays in todo: sent as a bare entry */
+        xc_sr__pageset_move(&s->todo, &s->announced, pfns[i]);
+        if ( r->nr_pages && r->first + r->nr_pages == pfns[i] &&
+             r->ptype == types[i] )
+        {
+            r->nr_pages++;
+            continue;
+        }
+        rc = flush_run(s, r);
+        r->first = pfns[i];
+        r->nr_pages = 1;
+        r->ptype = types[i];
+    }
+    return rc;
+}
+
+int xc_sr__sender_discard(struct xc_sr_sender *s)
+{
+    uint64_t pfns[XC_SR_HV_BATCH];
+    struct runs runs = { 0 };
+    uint64_t pfn = 0;
+    int rc = 0;
+
+    while ( !rc && pfn < s->nr_pfns )
+    {
+        unsigned int nr = 0;
+
+        while ( nr < XC_SR_HV_BATCH &&
+                (pfn = xc_sr__pageset_next(&s->todo, pfn)) < s->nr_pfns )
+            pfns[nr++] = pfn++;
+        if ( nr )
+            rc = discard_batch(s, &runs, pfns, nr);
+        if ( !rc )
+            rc = xc_sr__sender_turn(s, 0);
+    }
+    if ( !rc )
+        rc = flush_run(s, &runs);
+    if ( !rc )
+        rc = close_record(s, &runs);
+    /* What has no contents is told now, while nobody waits. */
+    if ( !rc )
+        rc = xc_sr__sender_send_set(s, &s->todo, XC_SR_CLASS_PRECOPY);
+    xc_sr__window_sent(&s->window, s->queued_total, xc_sr__now_us());
+    return rc;
+}
+
+/* ---- Suspending ------------------------------------------------------------------ */
+
+/* The oldest window is no longer among the last ones: plainly owed. */
+static struct xc_sr_pageset *next_window(struct xc_sr_sender *s,
+                                         unsigned int nr)
+{
+    struct xc_sr_pageset *w = &s->windows[nr % XC_SR_RESUME_WINDOWS];
+
+    if ( w->count )
+    {
+        xc_sr__pageset_or(&s->todo, w);
+        xc_sr__pageset_clear(w);
+    }
+    return w;
+}
+
+static int wait_suspended(struct xc_sr_sender *s, unsigned int *nr_windows_r)
+{
+    uint64_t deadline_us = xc_sr__now_us() + SUSPEND_TIMEOUT_US;
+    enum xc_sr_hv_suspend state = XC_SR_HV_SUSPEND_ASKED;
+    unsigned int nr = 0;
+
+    for ( ;; )
+    {
+        int rc = xc_sr__hv_suspend_poll(s->hv, WINDOW_US, &state);
+
+        if ( rc )
+            return xc_sr__sender_fail(s, rc, "the guest does not suspend: %s",
+                                      strerror(-rc));
+        if ( state == XC_SR_HV_SUSPENDED )
+            break;
+        if ( state == XC_SR_HV_SUSPEND_SEEN )
+        {
+            /* What it did until now belongs to its workload. */
+            for ( unsigned int i = 0; i < XC_SR_RESUME_WINDOWS; i++ )
+                (void)next_window(s, i);
+            nr = 0;
+            rc = fetch_dirty(s, XC_SR_HV_FETCH_CLEAN, &s->todo, NULL);
+        }
+        else
+            rc = fetch_dirty(s, XC_SR_HV_FETCH_CLEAN, next_window(s, nr++),
+                             NULL);
+        if ( !rc )
+            rc = xc_sr__sender_turn(s, 0);
+        if ( rc )
+            return rc;
+        if ( xc_sr__now_us() >= deadline_us )
+            return xc_sr__sender_fail(s, -ETIMEDOUT,
+                                      "the guest does not answer the request "
+                                      "to suspend");
+    }
+    *nr_windows_r = nr;
+    return 0;
+}
+
+static int send_resume_set(struct xc_sr_sender *s)
+{
+    struct xc_sr_pageset *set = &s->windows[0];
+    uint64_t start_us = xc_sr__now_us();
+    int rc;
+
+    for ( unsigned int i = 1; i < XC_SR_RESUME_WINDOWS; i++ )
+    {
+        xc_sr__pageset_or(set, &s->windows[i]);
+        xc_sr__pageset_clear(&s->windows[i]);
+    }
+    xc_sr__pageset_subtract(&s->announced, set);
+    xc_sr__pageset_subtract(&s->todo, set);
+    rc = xc_sr__sender_send_set(s, set, XC_SR_CLASS_RESUME_SET);
+    s->stats->suspend_resume_set_us = xc_sr__now_us() - start_us;
+    return rc;
+}
+
+int xc_sr__sender_suspend(struct xc_sr_sender *s)
+{
+    unsigned int nr_windows = 0;
+    uint64_t start_us;
+    int rc;
+
+    /* The dirty log starts afresh where the request does. */
+    rc = fetch_dirty(s, XC_SR_HV_FETCH_CLEAN, &s->todo, NULL);
+    if ( rc )
+        return rc;
+    s->stats->suspend_request_us = xc_sr__now_us();
+    s->suspend_asked = true;
+    rc = xc_sr__hv_suspend_start(s->hv);
+    if ( rc )
+        return xc_sr__sender_fail(s, rc, "cannot ask the guest to suspend: %s",
+                                  strerror(-rc));
+    rc = wait_suspended(s, &nr_windows);
+    if ( rc )
+        return rc;
+    s->suspended = true;
+    start_us = xc_sr__now_us();
+    s->stats->suspended_us = start_us;
+    rc = fetch_dirty(s, XC_SR_HV_FETCH_FINAL, next_window(s, nr_windows), NULL);
+    s->stats->suspend_dirty_us = xc_sr__now_us() - start_us;
+    return rc ? rc : send_resume_set(s);
+}
