@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xc_sr_restore.c: the receiver's timeline, top to bottom in receive(), and
+ * what is done about a failure in settle().
+ *
+ * Called by a toolstack through xc_sr_restore().  The guest runs here only
+ * after take_ownership(), which is called from one place and records OWNER
+ * before the first instruction; a guest that will not run here is recorded
+ * FENCED before anybody is told.
+ *
+ * Spec: docs/specs/libxc-migration-stream.pandoc, "Order of records" and
+ * "Hand-over".
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "xc_sr_restore.h"
+
+/* The source may wait this long for its guest to suspend, and says nothing. */
+#define STALL_US          120000000u
+#define COMMIT_TIMEOUT_US 60000000u
+#define END_TIMEOUT_US    5000000u /* COMPLETE is said: END is courtesy */
+#define LAST_WORDS_US     1000000u
+#define UNPAUSE_TRIES     5
+/*
+ * One read takes what the sender's window may hold at its least, twice over;
+ * larger bodies grow it.
+ */
+#define STREAM_WINDOW     (256u << 10)
+
+/* ---- Turning until something is so ------------------------------------------------- */
+
+/* Waits for any of what may come next, at most as long as a source may rest. */
+static int turn_or_stall(struct xc_sr_receiver *r, uint64_t *seen,
+                         uint64_t *deadline_us)
+{
+    int rc = xc_sr__receiver_turn(r, *deadline_us);
+
+    if ( rc )
+        return rc;
+    if ( r->in.total != *seen )
+    {
+        *seen = r->in.total;
+        *deadline_us = xc_sr__now_us() + STALL_US;
+    }
+    else if ( xc_sr__now_us() >= *deadline_us )
+        return xc_sr__receiver_fail(
+            r, -ETIMEDOUT, "nothing came for %u seconds", STALL_US / 1000000u);
+    if ( xc_sr__control_aborted(r->params->control) &&
+         r->owner != XC_SR_OWNER_OWNER )
+        return xc_sr__receiver_fail(r, -ECANCELED, "given up on request");
+    return 0;
+}
+
+static int read_memory_and_state(struct xc_sr_receiver *r)
+{
+    uint64_t seen = 0, deadline_us = xc_sr__now_us() + STALL_US;
+    int rc = 0;
+
+    while ( !rc && !r->upper_done && !r->ended )
+        rc = turn_or_stall(r, &seen, &deadline_us);
+    if ( !rc && r->ended && r->advised )
+        return xc_sr__receiver_fail(r, -EPROTO, "END before the hand-over");
+    return rc;
+}
+
+/* ---- The hand-over -------------------------------------------------------------------- */
+
+static int record_owner(struct xc_sr_receiver *r, enum xc_sr_owner owner)
+{
+    int rc = 0;
+
+    if ( r->params->journal.put )
+        rc = r->params->journal.put(r->params->journal.ctx, owner, r->session,
+                                    r->epoch);
+    if ( rc )
+        return xc_sr__receiver_fail(r, rc, "cannot record %s: %s",
+                                    xc_sr_owner_name(owner), strerror(-rc));
+    r->owner = owner;
+    return 0;
+}
+
+static int say_session(struct xc_sr_receiver *r, enum xc_sr_rec rec)
+{
+    xc_sr__write_begin(&r->writer, rec);
+    xc_sr__write_bytes(&r->writer, r->session, sizeof(r->session));
+    xc_sr__write_u64(&r->writer, r->epoch);
+    xc_sr__write_end(&r->writer, 0);
+    return xc_sr__receiver_say(r);
+}
+
+static int prepare(struct xc_sr_receiver *r)
+{
+    int rc = 0;
+
+    if ( r->params->prepare )
+        rc = r->params->prepare(r->params->ctx);
+    if ( rc )
+        return xc_sr__receiver_fail(r, rc, "cannot prepare the guest: %s",
+                                    strerror(-rc));
+    return 0;
+}
+
+/* Recorded first; PREPARED is said in a later step. */
+static int promise(struct xc_sr_receiver *r)
+{
+    int rc = record_owner(r, XC_SR_OWNER_PREP);
+
+    if ( rc )
+        return rc;
+    r->stats->prepared_us = xc_sr__now_us();
+    return say_session(r, XC_SR_REC_POSTCOPY_PREPARED);
+}
+
+static int wait_commit(struct xc_sr_receiver *r)
+{
+    uint64_t deadline_us = xc_sr__now_us() + r->params->commit_timeout_us;
+    uint64_t seen = 0, stall_us = deadline_us;
+
+    while ( !r->committed )
+    {
+        int rc = turn_or_stall(r, &seen, &stall_us);
+
+        if ( rc )
+            return rc;
+        if ( !r->committed && (r->ended || xc_sr__now_us() >= deadline_us) )
+            return xc_sr__receiver_fail(r, r->ended ? -EPROTO : -ETIMEDOUT,
+                                        r->ended ? "END before COMMIT"
+                                                 : "COMMIT did not come");
+    }
+    return 0;
+}
+
+/*
+ * The point of no return.  A failing unpause is tried again: the source has
+ * let go, and giving up means that the guest runs nowhere until it is asked.
+ */
+static int take_ownership(struct xc_sr_receiver *r)
+{
+    int rc = record_owner(r, XC_SR_OWNER_OWNER);
+
+    if ( rc )
+        return rc;
+    for ( int i = 0; i < UNPAUSE_TRIES; i++ )
+    {
+        rc = xc_sr__hv_unpause(r->hv, r->params->leave_paused);
+        if ( !rc )
+            break;
+        xc_sr__warn(r->log, "domain %u: cannot unpause it: %s",
+                    r->hv->info.domid, strerror(-rc));
+    }
+    if ( rc )
+        return xc_sr__receiver_fail(r, rc, "cannot unpause the guest: %s",
+                                    strerror(-rc));
+    r->ran = true;
+    r->stats->running_us = xc_sr__now_us();
+    if ( r->params->running )
+        r->params->running(r->params->ctx);
+    return 0;
+}
+
+/* ---- The pager, and the end -------------------------------------------------------------- */
+
+static int pull_pages(struct xc_sr_receiver *r)
+{
+    uint64_t seen = 0, deadline_us = xc_sr__now_us() + STALL_US;
+    int rc = 0;
+
+    xc_sr__receiver_phase(r, XC_SR_PHASE_POSTCOPY);
+    while ( !rc && r->missing.count && !r->ended )
+        rc = turn_or_stall(r, &seen, &deadline_us);
+    if ( !rc && r->missing.count )
+        return xc_sr__receiver_fail(r, -EPROTO,
+                                    "END with %llu pages still missing",
+                                    (unsigned long long)r->missing.count);
+    return rc;
+}
+
+static int say_stats(struct xc_sr_receiver *r)
+{
+    const struct xc_sr_stats *st = r->stats;
+    const uint64_t head[] = {
+        st->faults,
+        st->faults_late,
+        st->duplicates,
+        st->released,
+        st->fault_service_count,
+        st->fault_service_sum_us,
+        st->fault_service_max_us,
+    };
+    const uint64_t tail[] = {
+        st->running_us - r->begin_us,
+        r->pages_in,
+        r->in.total,
+        st->skipped_records,
+    };
+    const size_t nr_head = XC_SR_ARRAY_SIZE(head);
+    const size_t nr_tail = XC_SR_ARRAY_SIZE(tail);
+
+    if ( !(r->features & XC_SR_FEATURE_STATS) )
+        return 0;
+    xc_sr__write_begin(&r->writer, XC_SR_REC_POSTCOPY_STATS);
+    xc_sr__write_u32(&r->writer,
+                     (uint32_t)(nr_head + nr_tail + XC_SR_HISTOGRAM_BUCKETS));
+    xc_sr__write_u32(&r->writer, 0);
+    for ( size_t i = 0; i < nr_head; i++ )
+        xc_sr__write_u64(&r->writer, head[i]);
+    for ( size_t i = 0; i < XC_SR_HISTOGRAM_BUCKETS; i++ )
+        xc_sr__write_u64(&r->writer, st->fault_service_hist[i]);
+    for ( size_t i = 0; i < nr_tail; i++ )
+        xc_sr__write_u64(&r->writer, tail[i]);
+    xc_sr__write_end(&r->writer, 0);
+    return xc_sr__receiver_say(r);
+}
+
+/*
+ * Every page is in: from here on the peer is not needed, and nothing that
+ * happens to the connection is a failure.
+ */
+static int finish(struct xc_sr_receiver *r)
+{
+    uint64_t deadline_us;
+    int rc = record_owner(r, XC_SR_OWNER_FINISHED);
+
+    if ( rc )
+        return rc;
+    rc = say_stats(r);
+    if ( rc )
+        return rc;
+    xc_sr__write_empty(&r->writer, XC_SR_REC_POSTCOPY_COMPLETE);
+    rc = xc_sr__receiver_say(r);
+    r->stats->complete_us = xc_sr__now_us();
+    if ( !rc && r->paging && !r->gone )
+        rc = xc_sr__hv_paging_off(r->hv);
+    if ( rc )
+        return xc_sr__receiver_fail(r, rc, "cannot stop paging: %s",
+                                    strerror(-rc));
+    r->paging = false;
+    xc_sr__receiver_phase(r, XC_SR_PHASE_DONE);
+    deadline_us = xc_sr__now_us() + END_TIMEOUT_US;
+    while ( !r->ended && xc_sr__now_us() < deadline_us )
+        if ( xc_sr__receiver_turn(r, deadline_us) )
+            break;
+    if ( !r->ended )
+        xc_sr__info(r->log, "the source left before END: every page is here");
+    r->result->why[0] = '\0';
+    return 0;
+}
+
+/* ---- The timeline ---------------------------------------------------------------------------- */
+
+static int receive(struct xc_sr_receiver *r)
+{
+    bool handshake;
+    int rc;
+
+    rc = read_memory_and_state(r);
+    if ( rc )
+        return rc;
+    r->result->plain = r->ended && !r->begun;
+    if ( r->result->plain )
+        return 0;
+    handshake = r->advised;
+    rc = prepare(r);
+    if ( !rc && handshake )
+        rc = promise(r);
+    if ( !rc && handshake )
+        rc = wait_commit(r);
+    if ( !rc )
+        rc = take_ownership(r);
+    if ( !rc && handshake )
+        rc = say_session(r, XC_SR_REC_POSTCOPY_RUNNING);
+    if ( !rc )
+        rc = pull_pages(r);
+    if ( !rc )
+        rc = finish(r);
+    return rc;
+}
+
+/* ---- What is done about a failure ------------------------------------------------------------- */
+
+static void say_nak(struct xc_sr_receiver *r, int rc)
+{
+    const char *why = r->result->why;
+    size_t len = strnlen(why, XC_SR_MAX_TEXT);
+    uint32_t reason = rc == -EPROTONOSUPPORT ? XC_SR_REASON_VERSION
+                      : rc == -ENOMEM        ? XC_SR_REASON_NO_MEMORY
+                      : rc == -ECANCELED     ? XC_SR_REASON_OPERATOR
+                      : rc == -ETIMEDOUT     ? XC_SR_REASON_TIMEOUT
+                                             : XC_SR_REASON_FAILED;
+
+    /* An old peer has no NAK; who said ABORT or was refused needs none. */
+    if ( !xc_sr__receiver_has_back(r) || r->aborted || r->eof ||
+         r->stats->stream_version == 2 )
+        return;
+    r->writer.version = 3;
+    xc_sr__writer_reset(&r->writer);
+    xc_sr__write_begin(&r->writer, XC_SR_REC_POSTCOPY_NAK);
+    xc_sr__write_bytes(&r->writer, r->session, sizeof(r->session));
+    xc_sr__write_u64(&r->writer, r->epoch);
+    xc_sr__write_u32(&r->writer, reason);
+    xc_sr__write_u32(&r->writer, (uint32_t)len);
+    xc_sr__write_bytes(&r->writer, why, len);
+    xc_sr__write_end(&r->writer, 0);
+    if ( !xc_sr__receiver_say(r) )
+        xc_sr__receiver_last_words(r, xc_sr__now_us() + LAST_WORDS_US);
+}
+
+/* It never ran here and never will: recorded, ended, and only then said. */
+static void fence(struct xc_sr_receiver *r, int rc)
+{
+    bool promised = r->owner != XC_SR_OWNER_NONE;
+
+    if ( promised && record_owner(r, XC_SR_OWNER_FENCED) )
+        return; /* not recorded: not promised to anybody */
+    if ( r->params->destroy )
+        r->params->destroy(r->params->ctx);
+    say_nak(r, rc);
+}
+
+static void settle(struct xc_sr_receiver *r, int rc)
+{
+    if ( rc && !r->ran )
+        fence(r, rc);
+    else if ( rc && r->owner == XC_SR_OWNER_OWNER )
+        xc_sr__error(r->log,
+                     "domain %u runs here and %llu of its pages are missing",
+                     r->hv->info.domid, (unsigned long long)r->missing.count);
+    r->phase = rc ? XC_SR_PHASE_FAILED : XC_SR_PHASE_DONE;
+}
+
+/* ---- Set up and tear down ------------------------------------------------------------------------ */
+
+static int receiver_init(struct xc_sr_receiver *r)
+{
+    struct xc_sr_pageset *sets[] = { &r->populated, &r->announced, &r->missing,
+                                     &r->requested };
+    int rc;
+
+    xc_sr__writer_init(&r->writer, 3);
+    xc_sr__reader_init(&r->reader, XC_SR_FORWARD, 0);
+    rc = xc_sr__outq_init(&r->out, r->params->send_fd);
+    if ( !rc )
+        rc = xc_sr__inbuf_init(&r->in, r->params->recv_fd, STREAM_WINDOW);
+    for ( unsigned int i = 0; !rc && i < XC_SR_ARRAY_SIZE(sets); i++ )
+        rc = xc_sr__pageset_init(sets[i], r->nr_pfns);
+    if ( !rc )
+        rc = xc_sr__set_nonblock(r->params->recv_fd, true);
+    if ( !rc && r->params->send_fd >= 0 )
+        rc = xc_sr__set_nonblock(r->params->send_fd, true);
+    if ( rc )
+        return xc_sr__receiver_fail(r, rc, "cannot start: %s", strerror(-rc));
+    return 0;
+}
+
+static void receiver_dispose(struct xc_sr_receiver *r)
+{
+    xc_sr__outq_dispose(&r->out);
+    xc_sr__inbuf_dispose(&r->in);
+    xc_sr__writer_dispose(&r->writer);
+    xc_sr__pageset_dispose(&r->populated);
+    xc_sr__pageset_dispose(&r->announced);
+    xc_sr__pageset_dispose(&r->missing);
+    xc_sr__pageset_dispose(&r->requested);
+    free(r->pending);
+    free(r);
+}
+
+/* What was read past END is the upper layer's (version 2: libxl's own END). */
+static void pass_rest(struct xc_sr_receiver *r)
+{
+    const struct xc_sr_upper_sink *upper = &r->params->upper;
+    bool done = upper->write == NULL;
+
+    while ( !done && xc_sr__inbuf_len(&r->in) )
+    {
+        size_t used = 0;
+
+        if ( upper->write(upper->ctx, xc_sr__inbuf_data(&r->in),
+                          xc_sr__inbuf_len(&r->in), &used, &done) )
+            return;
+        xc_sr__inbuf_use(&r->in, used);
+    }
+}
+
+int xc_sr_restore(const struct xc_sr_restore_params *params,
+                  struct xc_sr_restore_result *result_r)
+{
+    struct xc_sr_restore_params p = *params;
+    struct xc_sr_receiver *r;
+    int rc;
+
+    memset(result_r, 0, sizeof(*result_r));
+    r = calloc(1, sizeof(*r));
+    if ( !r )
+        return -ENOMEM;
+    if ( p.commit_timeout_us == 0 )
+        p.commit_timeout_us = COMMIT_TIMEOUT_US;
+    r->params = &p;
+    r->hv = p.hv;
+    r->log = p.log;
+    r->result = result_r;
+    r->stats = &result_r->stats;
+    r->nr_pfns = p.hv->info.nr_pfns;
+    r->stats->start_us = xc_sr__now_us();
+    r->stats->nr_pfns = r->nr_pfns;
+    rc = receiver_init(r);
+    if ( !rc )
+        rc = receive(r);
+    if ( !rc )
+        pass_rest(r);
+    settle(r, rc);
+    r->stats->end_us = xc_sr__now_us();
+    r->stats->bytes_total = r->in.total;
+    r->stats->bytes_back = r->out.total;
+    result_r->owner = r->owner;
+    xc_sr__receiver_report(r, r->stats->end_us);
+    receiver_dispose(r);
+    return rc;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xc_sr_restore.h: the receiver's inside, shared by the xc_sr_restore*.c
+ * files.
+ *
+ * xc_sr_restore.c         the timeline, readable top to bottom
+ * xc_sr_restore_loop.c    read > check > act, and all waiting
+ * xc_sr_restore_act.c     what is done about each record, from the table
+ * xc_sr_restore_pages.c   page contents into the guest
+ * xc_sr_restore_pager.c   the guest's faults, and what is owed to it
+ *
+ * One thread, one poll loop, no locks.  The receiver never touches guest
+ * memory itself: contents go through the seam.
+ */
+#ifndef XC_SR_RESTORE_H
+#define XC_SR_RESTORE_H
+
+#include "xc_sr_control.h"
+#include "xc_sr_hv.h"
+#include "xc_sr_outq.h"
+#include "xc_sr_pageset.h"
+#include "xc_sr_stream.h"
+
+/*
+ * Faults whose pages are on their way.  A guest's vCPUs and its back ends
+ * cannot wait for more at once; beyond it the backend keeps them.
+ */
+#define XC_SR_OUTSTANDING_MAX 1024u
+
+/* A fault taken from the hypervisor and not yet answered. */
+struct xc_sr_waiter
+{
+    struct xc_sr_hv_fault fault;
+    uint64_t since_us;
+};
+
+struct xc_sr_receiver
+{
+    const struct xc_sr_restore_params *params;
+    struct xc_sr_hv *hv;
+    const struct xc_sr_log *log;
+    struct xc_sr_restore_result *result;
+    struct xc_sr_stats *stats;
+    uint8_t session[16];
+    uint64_t epoch;
+    uint64_t nr_pfns;
+    uint32_t features;
+
+    /* The wire. */
+    struct xc_sr_inbuf in;
+    struct xc_sr_reader reader;
+    struct xc_sr_outq out; /* back channel */
+    struct xc_sr_writer writer;
+    size_t need; /* octets the reader wants to see */
+    uint64_t acked;
+    uint64_t upper_used;
+
+    /* The book of pages. */
+    struct xc_sr_pageset populated;
+    struct xc_sr_pageset announced; /* at TRANSITION: all that is to come */
+    struct xc_sr_pageset missing;   /* announced and not in */
+    struct xc_sr_pageset requested; /* missing, and the source was asked */
+    struct xc_sr_waiter waiters[XC_SR_OUTSTANDING_MAX];
+    unsigned int nr_waiters;
+
+    /* The page record being read: pfns whose contents are to come. */
+    uint64_t *pending;
+    size_t pending_cap;
+    size_t nr_pending;
+
+    /* Where the hand-over stands. */
+    enum xc_sr_phase phase;
+    enum xc_sr_owner owner;
+    bool advised; /* ADVISE came: version 3 with a hand-over */
+    bool may_postcopy;
+    bool paging; /* the backend traps missing pages */
+    bool begun;  /* POSTCOPY_BEGIN came */
+    bool upper_done;
+    bool committed; /* COMMIT came */
+    bool ran;
+    bool aborted; /* ABORT came */
+    bool ended;   /* END came */
+    bool eof;
+    bool gone; /* the guest is gone: nothing is owed any more */
+
+    uint64_t progress_at_us;
+    uint64_t progress_bytes;
+    uint64_t begin_us;
+    uint64_t pages_in;
+};
+
+/* ---- xc_sr_restore_loop.c ---- */
+
+/* One line for people in result->why, the first one stays; returns rc. */
+int xc_sr__receiver_fail(struct xc_sr_receiver *r, int rc, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void xc_sr__receiver_phase(struct xc_sr_receiver *r, enum xc_sr_phase phase);
+
+/*
+ * One turn: serves faults, reads and acts, acknowledges, writes what can be
+ * written, else waits until something happens or deadline_us.  Returns early
+ * after anything the timeline waits for.  -EPIPE: end of stream.
+ */
+int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us);
+/* Moves what the writer holds to the back channel and tries to send it. */
+int xc_sr__receiver_say(struct xc_sr_receiver *r);
+/* Writes the back channel out, without reading, until deadline_us. */
+void xc_sr__receiver_last_words(struct xc_sr_receiver *r, uint64_t deadline_us);
+void xc_sr__receiver_report(struct xc_sr_receiver *r, uint64_t now_us);
+static inline bool xc_sr__receiver_has_back(const struct xc_sr_receiver *r)
+{
+    return r->params->send_fd >= 0;
+}
+
+/* ---- xc_sr_restore_act.c ---- */
+
+/* One event of the stream, already checked by the reader. */
+int xc_sr__receiver_event(struct xc_sr_receiver *r,
+                          const struct xc_sr_event *ev);
+
+/* ---- xc_sr_restore_pages.c ---- */
+
+/* Events of PAGE_DATA and ZERO_PAGES before, and of both after the switch. */
+int xc_sr__receiver_page_data(struct xc_sr_receiver *r,
+                              const struct xc_sr_event *ev);
+int xc_sr__receiver_push_data(struct xc_sr_receiver *r,
+                              const struct xc_sr_event *ev);
+int xc_sr__receiver_zero_pages(struct xc_sr_receiver *r,
+                               const struct xc_sr_event *ev);
+/* Events of POSTCOPY_DISCARD and POSTCOPY_PFNS. */
+int xc_sr__receiver_discard(struct xc_sr_receiver *r,
+                            const struct xc_sr_event *ev);
+int xc_sr__receiver_pfns(struct xc_sr_receiver *r,
+                         const struct xc_sr_event *ev);
+
+/* ---- xc_sr_restore_pager.c ---- */
+
+int xc_sr__receiver_paging_on(struct xc_sr_receiver *r);
+/* Takes the guest's faults, asks the source for what is missing. */
+int xc_sr__receiver_faults(struct xc_sr_receiver *r);
+/* A page has come in, or is not wanted any more: whoever waits goes on. */
+int xc_sr__receiver_page_settled(struct xc_sr_receiver *r, uint64_t pfn);
+/* Notices a guest that was destroyed or shut down. */
+int xc_sr__receiver_check_gone(struct xc_sr_receiver *r);
+
+#endif /* XC_SR_RESTORE_H */

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xc_sr_restore_pager.c: what the guest waits for, and asking for it.
+ *
+ * Called by the loop between any two pieces of the stream.  A fault is in one
+ * of three places: with the hypervisor, among the waiters (its page has been
+ * asked for, once, however many wait for it), or answered.
+ *
+ * Spec: POSTCOPY_FAULT; DESIGN section 8 for what Xen adds.
+ */
+#include <errno.h>
+
+#include "xc_sr_restore.h"
+
+/* Faults taken from the hypervisor at a time. */
+#define FAULT_BATCH 64u
+
+int xc_sr__receiver_paging_on(struct xc_sr_receiver *r)
+{
+    int rc = xc_sr__hv_paging_on(r->hv);
+
+    if ( rc )
+        return xc_sr__receiver_fail(r, rc, "cannot trap missing pages here: %s",
+                                    strerror(-rc));
+    r->paging = true;
+    return 0;
+}
+
+static void note_service(struct xc_sr_receiver *r, uint64_t since_us)
+{
+    uint64_t us = xc_sr__now_us() - since_us;
+    unsigned int bucket = us ? 63u - (unsigned int)__builtin_clzll(us) : 0;
+
+    if ( bucket >= XC_SR_HISTOGRAM_BUCKETS )
+        bucket = XC_SR_HISTOGRAM_BUCKETS - 1;
+    r->stats->fault_service_hist[bucket]++;
+    r->stats->fault_service_count++;
+    r->stats->fault_service_sum_us += us;
+    if ( us > r->stats->fault_service_max_us )
+        r->stats->fault_service_max_us = us;
+}
+
+static int answer(struct xc_sr_receiver *r, const struct xc_sr_hv_fault *fault)
+{
+    int rc = xc_sr__hv_fault_done(r->hv, fault, 1);
+
+    if ( rc )
+        return xc_sr__receiver_fail(
+            r, rc, "cannot answer the fault on pfn 0x%llx: %s",
+            (unsigned long long)fault->pfn, strerror(-rc));
+    return 0;
+}
+
+int xc_sr__receiver_page_settled(struct xc_sr_receiver *r, uint64_t pfn)
+{
+    unsigned int i = 0;
+
+    if ( !xc_sr__pageset_remove(&r->requested, pfn) )
+        return 0;
+    while ( i < r->nr_waiters )
+    {
+        struct xc_sr_waiter w = r->waiters[i];
+        int rc;
+
+        if ( w.fault.pfn != pfn )
+        {
+            i++;
+            continue;
+        }
+        r->waiters[i] = r->waiters[--r->nr_waiters];
+        rc = answer(r, &w.fault);
+        if ( rc )
+            return rc;
+        note_service(r, w.since_us);
+    }
+    return 0;
+}
+
+/* The guest gave the page up: nobody owes it any more. */
+static int drop_page(struct xc_sr_receiver *r,
+                     const struct xc_sr_hv_fault *fault)
+{
+    int rc = 0;
+
+    if ( xc_sr__pageset_remove(&r->missing, fault->pfn) )
+    {
+        r->stats->released++;
+        rc = xc_sr__receiver_page_settled(r, fault->pfn);
+    }
+    return rc ? rc : answer(r, fault);
+}
+
+/* Not missing by our book: a hole that reads as zeroes, or it just came in. */
+static int fill_hole(struct xc_sr_receiver *r,
+                     const struct xc_sr_hv_fault *fault)
+{
+    int err = 0;
+    int rc = 0;
+
+    r->stats->faults_late++;
+    if ( !xc_sr__pageset_has(&r->announced, fault->pfn) )
+        rc = xc_sr__hv_page_in(r->hv, &fault->pfn, 1, NULL, &err);
+    if ( rc || (err && err != -EEXIST && err != -ENOENT) )
+        return xc_sr__receiver_fail(
+            r, rc ? rc : err, "cannot fill pfn 0x%llx with zeroes: %s",
+            (unsigned long long)fault->pfn, strerror(-(rc ? rc : err)));
+    return answer(r, fault);
+}
+
+static int take_fault(struct xc_sr_receiver *r,
+                      const struct xc_sr_hv_fault *fault, uint64_t now_us,
+                      bool *ask_r)
+{
+    *ask_r = false;
+    if ( fault->pfn >= r->nr_pfns )
+    {
+        xc_sr__warn(r->log, "fault on pfn 0x%llx outside the guest",
+                    (unsigned long long)fault->pfn);
+        return answer(r, fault);
+    }
+    if ( fault->flags & XC_SR_HV_FAULT_DROP )
+        return drop_page(r, fault);
+    r->stats->faults++;
+    if ( !xc_sr__pageset_has(&r->missing, fault->pfn) )
+        return fill_hole(r, fault);
+    r->waiters[r->nr_waiters++] =
+        (struct xc_sr_waiter){ .fault = *fault, .since_us = now_us };
+    *ask_r = xc_sr__pageset_add(&r->requested, fault->pfn);
+    return 0;
+}
+
+static int ask_source(struct xc_sr_receiver *r, const uint64_t *pfns,
+                      unsigned int nr)
+{
+    if ( nr == 0 || r->eof )
+        return 0;
+    xc_sr__write_begin(&r->writer, XC_SR_REC_POSTCOPY_FAULT);
+    xc_sr__write_u32(&r->writer, nr);
+    xc_sr__write_u32(&r->writer, 0);
+    for ( unsigned int i = 0; i < nr; i++ )
+        xc_sr__write_u64(&r->writer, pfns[i]);
+    xc_sr__write_end(&r->writer, 0);
+    return xc_sr__receiver_say(r);
+}
+
+int xc_sr__receiver_faults(struct xc_sr_receiver *r)
+{
+    struct xc_sr_hv_fault faults[FAULT_BATCH];
+    uint64_t wanted[FAULT_BATCH];
+    unsigned int room = XC_SR_OUTSTANDING_MAX - r->nr_waiters;
+    unsigned int nr = 0, nr_wanted = 0;
+    uint64_t now_us;
+    int rc;
+
+    if ( room == 0 )
+        return 0;
+    rc = xc_sr__hv_next_faults(r->hv, faults,
+                               room < FAULT_BATCH ? room : FAULT_BATCH, &nr);
+    if ( rc )
+        return xc_sr__receiver_fail(r, rc,
+                                    "cannot read the guest's faults: "
+                                    "%s",
+                                    strerror(-rc));
+    if ( nr == 0 )
+        return 0;
+    now_us = xc_sr__now_us();
+    for ( unsigned int i = 0; !rc && i < nr; i++ )
+    {
+        bool ask;
+
+        rc = take_fault(r, &faults[i], now_us, &ask);
+        if ( !rc && ask )
+            wanted[nr_wanted++] = faults[i].pfn;
+    }
+    return rc ? rc : ask_source(r, wanted, nr_wanted);
+}
+
+int xc_sr__receiver_check_gone(struct xc_sr_receiver *r)
+{
+    bool gone = false;
+    int rc = xc_sr__hv_is_gone(r->hv, &gone);
+
+    if ( rc )
+        return xc_sr__receiver_fail(r, rc, "cannot ask after the guest: %s",
+                                    strerror(-rc));
+    if ( !gone )
+        return 0;
+    if ( !r->ran )
+        return xc_sr__receiver_fail(r, -ESRCH,
+                                    "the guest was destroyed here before it "
+                                    "ran");
+    if ( !r->gone )
+        xc_sr__info(r->log,
+                    "domain %u is gone: %llu pages are no longer wanted",
+                    r->hv->info.domid, (unsigned long long)r->missing.count);
+    r->gone = true;
+    r->stats->released += r->missing.count;
+    xc_sr__pageset_clear(&r->missing);
+    xc_sr__pageset_clear(&r->requested);
+    r->nr_waiters = 0;
+    return 0;
+}
