@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * fake_hv.h: a hypervisor in memory for the engines' unit tests: guest memory
+ * is an array, faults are scripted, everything that was asked of it is
+ * counted.  Not a backend of the product.
+ */
+#ifndef FAKE_HV_H
+#define FAKE_HV_H
+
+#include <pthread.h>
+
+#include "../../tools/libxc/xc_sr_hv.h"
+
+struct fake_guest
+{
+    struct xc_sr_hv hv;
+    uint64_t nr_pfns;
+    uint8_t *memory;
+    uint32_t *types;
+    bool *missing;
+    bool *populated;
+    int event_fd;
+    int gone_fd;
+
+    /* Source: pages written between two looks at the dirty log. */
+    unsigned int dirty_per_fetch;
+    uint64_t dirty_seed;
+    bool suspend_seen; /* says SEEN on the way */
+    unsigned int suspend_polls;
+    bool suspended;
+    bool resumed;
+    bool retained;
+    bool dirty_on;
+
+    /* Destination. */
+    bool paging;
+    bool unpaused;
+    bool left_paused;
+    unsigned int faults_wanted; /* on unpause: so many pages are touched */
+    uint64_t faults[64];
+    unsigned int nr_faults;
+    unsigned int faults_answered;
+    unsigned int evicted_pages;
+    unsigned int unpause_failures;
+    int probe_error;
+    int reserve_error;
+    bool gone;
+};
+
+void fake_guest_init(struct fake_guest *g, uint64_t nr_pfns, bool source);
+void fake_guest_dispose(struct fake_guest *g);
+/* One octet pattern per page and generation, to tell stale from fresh. */
+void fake_guest_write(struct fake_guest *g, uint64_t pfn, uint32_t generation);
+
+#endif /* FAKE_HV_H */

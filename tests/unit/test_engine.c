@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * test_engine.c: sender and receiver against each other, over a socketpair,
+ * with hypervisors in memory.  What is asserted is what a user would notice:
+ * every page arrived as it was when the guest was suspended, exactly one side
+ * runs it, and a refusal leaves it alone.
+ */
+#include <check.h>
+#include <sys/socket.h>
+
+#include "fake_hv.inc.c"
+
+struct journal
+{
+    enum xc_sr_owner seen[8];
+    unsigned int nr;
+    enum xc_sr_owner fail_on;
+};
+
+struct pair
+{
+    struct fake_guest src;
+    struct fake_guest dst;
+    struct journal src_journal;
+    struct journal dst_journal;
+    struct xc_sr_save_params save;
+    struct xc_sr_restore_params restore;
+    struct xc_sr_save_result saved;
+    struct xc_sr_restore_result restored;
+    int save_rc;
+    int restore_rc;
+    bool destroyed;
+    int fd[2];
+};
+
+static int put_journal(void *ctx, enum xc_sr_owner owner,
+                       const uint8_t session[16], uint64_t epoch)
+{
+    struct journal *j = ctx;
+
+    (void)session;
+    (void)epoch;
+    if ( j->fail_on == owner )
+        return -EIO;
+    ck_assert_uint_lt(j->nr, XC_SR_ARRAY_SIZE(j->seen));
+    j->seen[j->nr++] = owner;
+    return 0;
+}
+
+static void on_destroy(void *ctx)
+{
+    struct pair *p = ctx;
+
+    p->destroyed = true;
+}
+
+static void pair_init(struct pair *p, uint64_t nr_pfns, unsigned int version)
+{
+    memset(p, 0, sizeof(*p));
+    fake_guest_init(&p->src, nr_pfns, true);
+    fake_guest_init(&p->dst, nr_pfns, false);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p->fd),
+                     0);
+    p->save = (struct xc_sr_save_params){
+        .hv = &p->src.hv,
+        .send_fd = p->fd[0],
+        .recv_fd = p->fd[0],
+        .stream_version = version,
+        .policy = { .allow_postcopy = true },
+        .journal = { put_journal, &p->src_journal },
+        .watch = { .fd = -1 },
+        .ready_timeout_us = 5000000,
+    };
+    p->restore = (struct xc_sr_restore_params){
+        .hv = &p->dst.hv,
+        .send_fd = p->fd[1],
+        .recv_fd = p->fd[1],
+        .journal = { put_journal, &p->dst_journal },
+        .destroy = on_destroy,
+        .ctx = p,
+        .watch = { .fd = -1 },
+        .commit_timeout_us = 5000000,
+    };
+}
+
+static void pair_dispose(struct pair *p)
+{
+    fake_guest_dispose(&p->src);
+    fake_guest_dispose(&p->dst);
+    for ( int i = 0; i < 2; i++ )
+        if ( p->fd[i] >= 0 )
+            close(p->fd[i]);
+}
+
+static void *run_restore(void *arg)
+{
+    struct pair *p = arg;
+
+    p->restore_rc = xc_sr_restore(&p->restore, &p->restored);
+    if ( p->restore_rc )
+        shutdown(p->fd[1], SHUT_RDWR);
+    return NULL;
+}
+
+static void run(struct pair *p)
+{
+    pthread_t thread;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, run_restore, p), 0);
+    p->save_rc = xc_sr_save(&p->save, &p->saved);
+    if ( p->save_rc )
+        shutdown(p->fd[0], SHUT_RDWR);
+    pthread_join(thread, NULL);
+}
+
+static void assert_memory_equal(const struct pair *p)
+{
+    for ( uint64_t pfn = 0; pfn < p->src.nr_pfns; pfn++ )
+    {
+        if ( !xc_sr__ptype_has_data(p->src.types[pfn]) )
+            continue;
+        ck_assert_msg(!p->dst.missing[pfn], "pfn %llu is missing",
+                      (unsigned long long)pfn);
+        ck_assert_msg(memcmp(p->src.memory + pfn * XC_SR_PAGE_SIZE,
+                             p->dst.memory + pfn * XC_SR_PAGE_SIZE,
+                             XC_SR_PAGE_SIZE) == 0,
+                      "pfn %llu differs", (unsigned long long)pfn);
+    }
+}
+
+static void assert_moved(const struct pair *p)
+{
+    ck_assert_msg(p->save_rc == 0, "save: %d %s", p->save_rc, p->saved.why);
+    ck_assert_msg(p->restore_rc == 0, "restore: %d %s", p->restore_rc,
+                  p->restored.why);
+    ck_assert_int_eq(p->saved.owner, XC_SR_OWNER_DONE);
+    ck_assert_int_eq(p->restored.owner, XC_SR_OWNER_FINISHED);
+    ck_assert(p->dst.unpaused);
+    ck_assert(p->src.retained);
+    ck_assert(!p->src.resumed);
+    ck_assert(!p->destroyed);
+    ck_assert(!p->dst.paging);
+    assert_memory_equal(p);
+}
+
+static void assert_stays(const struct pair *p)
+{
+    ck_assert_int_ne(p->save_rc, 0);
+    ck_assert_int_eq(p->saved.owner, XC_SR_OWNER_RESUMED);
+    ck_assert(p->saved.why[0] != '\0');
+    ck_assert(!p->dst.unpaused);
+    ck_assert(p->src.resumed || !p->src.suspended);
+}
+
+/* ---- Moves ------------------------------------------------------------------ */
+
+/* version, rounds, dirty pages a fetch, SEEN, faults */
+static const struct
+{
+    unsigned int version, rounds, dirty, faults;
+    bool seen, postcopy;
+} moves[] = {
+    { 3, 0, 0, 0, true, true },     { 3, 0, 40, 30, true, true },
+    { 3, 1, 200, 30, true, true },  { 3, 3, 200, 64, false, true },
+    { 3, 3, 100, 0, false, false }, { 3, 0, 10, 0, true, false },
+    { 2, 0, 40, 30, true, true },   { 2, 2, 100, 30, false, true },
+};
+
+START_TEST(test_moves)
+{
+    struct pair p;
+
+    pair_init(&p, 700, moves[_i].version);
+    p.save.policy.max_iterations = moves[_i].rounds;
+    p.save.policy.allow_postcopy = moves[_i].postcopy;
+    p.src.dirty_per_fetch = moves[_i].dirty;
+    p.src.suspend_seen = moves[_i].seen;
+    p.dst.faults_wanted = moves[_i].faults;
+    run(&p);
+    assert_moved(&p);
+    ck_assert_uint_eq(p.dst.faults_answered, moves[_i].faults);
+    ck_assert_uint_eq(p.restored.stats.faults, moves[_i].faults);
+    if ( moves[_i].version == 3 )
+    {
+        ck_assert(p.saved.peer_stats_valid);
+        ck_assert_uint_eq(p.saved.peer_stats.faults, moves[_i].faults);
+        ck_assert_uint_eq(p.src_journal.nr, 2);
+        ck_assert_uint_eq(p.src_journal.seen[0], XC_SR_OWNER_COMMITTED);
+        ck_assert_uint_eq(p.src_journal.seen[1], XC_SR_OWNER_DONE);
+        ck_assert_uint_eq(p.dst_journal.nr, 3);
+        ck_assert_uint_eq(p.dst_journal.seen[0], XC_SR_OWNER_PREP);
+        ck_assert_uint_eq(p.dst_journal.seen[1], XC_SR_OWNER_OWNER);
+        ck_assert_uint_eq(p.dst_journal.seen[2], XC_SR_OWNER_FINISHED);
+    }
+    ck_assert_int_eq(p.saved.stats.postcopy, moves[_i].postcopy);
+    if ( moves[_i].postcopy && moves[_i].rounds == 0 )
+        ck_assert_uint_eq(p.saved.stats.pages_fault + p.saved.stats.pages_push +
+                              p.saved.stats.pages_resume_set +
+                              p.saved.stats.pages_precopy,
+                          700u - (moves[_i].version == 2 ? 1u : 0u));
+    pair_dispose(&p);
+}
+END_TEST
+
+/* Pages the guest touches while it suspends are never paged out. */
+START_TEST(test_resume_set_is_present)
+{
+    struct pair p;
+
+    pair_init(&p, 700, 3);
+    p.src.suspend_seen = true;
+    run(&p);
+    assert_moved(&p);
+    ck_assert_uint_ge(p.saved.stats.pages_resume_set, 1);
+    ck_assert_uint_lt(p.saved.stats.pages_resume_set, 10);
+    ck_assert_uint_eq(p.saved.stats.pages_announced +
+                          p.saved.stats.pages_resume_set +
+                          p.saved.stats.pages_precopy,
+                      700);
+    pair_dispose(&p);
+}
+END_TEST
+
+START_TEST(test_leave_paused)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.restore.leave_paused = true;
+    run(&p);
+    assert_moved(&p);
+    ck_assert(p.dst.left_paused);
+    pair_dispose(&p);
+}
+END_TEST
+
+START_TEST(test_unpause_is_retried)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.dst.unpause_failures = 3;
+    run(&p);
+    assert_moved(&p);
+    pair_dispose(&p);
+}
+END_TEST
+
+START_TEST(test_features_can_be_denied)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.save.deny_features = XC_SR_FEATURE_ZERO_PAGES;
+    p.restore.deny_features = XC_SR_FEATURE_ACK;
+    run(&p);
+    assert_moved(&p);
+    ck_assert_uint_eq(p.saved.stats.features, XC_SR_FEATURE_STATS);
+    ck_assert_uint_eq(p.saved.stats.pages_zero, 0);
+    pair_dispose(&p);
+}
+END_TEST
+
+START_TEST(test_plain)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.save.plain = true;
+    p.save.policy.allow_postcopy = false;
+    p.save.policy.max_iterations = 2;
+    p.src.dirty_per_fetch = 50;
+    run(&p);
+    ck_assert_int_eq(p.save_rc, 0);
+    ck_assert_int_eq(p.restore_rc, 0);
+    ck_assert(p.restored.plain);
+    ck_assert(!p.dst.unpaused);
+    assert_memory_equal(&p);
+    pair_dispose(&p);
+}
+END_TEST
+
+/* ---- Refusals and failures before COMMIT -------------------------------------- */
+
+START_TEST(test_refused_untouched)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.dst.probe_error = -ENODEV;
+    run(&p);
+    assert_stays(&p);
+    ck_assert(p.saved.refused);
+    ck_assert_uint_eq(p.saved.refuse_reason, XC_SR_REASON_NO_PAGING);
+    ck_assert_ptr_nonnull(strstr(p.saved.why, "no paging in this fake"));
+    ck_assert(!p.src.dirty_on);
+    ck_assert(!p.src.suspended);
+    pair_dispose(&p);
+}
+END_TEST
+
+START_TEST(test_refused_no_memory)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.dst.reserve_error = -ENOMEM;
+    run(&p);
+    assert_stays(&p);
+    ck_assert_uint_eq(p.saved.refuse_reason, XC_SR_REASON_NO_MEMORY);
+    pair_dispose(&p);
+}
+END_TEST
+
+START_TEST(test_version_refused)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.restore.max_stream_version = 2;
+    run(&p);
+    assert_stays(&p);
+    ck_assert(p.saved.refused);
+    ck_assert_uint_eq(p.saved.refuse_reason, XC_SR_REASON_VERSION);
+    pair_dispose(&p);
+}
+END_TEST
+
+/* A record that cannot be written stops everything that depends on it. */
+static const struct
+{
+    bool source;
+    enum xc_sr_owner owner;
+} journal_failures[] = {
+    { true, XC_SR_OWNER_COMMITTED },
+    { false, XC_SR_OWNER_PREP },
+};
+
+START_TEST(test_journal_failure)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    if ( journal_failures[_i].source )
+        p.src_journal.fail_on = journal_failures[_i].owner;
+    else
+        p.dst_journal.fail_on = journal_failures[_i].owner;
+    run(&p);
+    assert_stays(&p);
+    ck_assert(p.destroyed);
+    pair_dispose(&p);
+}
+END_TEST
+
+/* OWNER cannot be recorded: it never ran there, NAK, the source resumes. */
+START_TEST(test_nak_after_commit)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.dst_journal.fail_on = XC_SR_OWNER_OWNER;
+    run(&p);
+    assert_stays(&p);
+    ck_assert(p.src.resumed);
+    ck_assert(p.src.retained);
+    ck_assert_int_eq(p.restored.owner, XC_SR_OWNER_FENCED);
+    ck_assert(p.destroyed);
+    pair_dispose(&p);
+}
+END_TEST
+
+START_TEST(test_unpause_never_works)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.dst.unpause_failures = 1000;
+    run(&p);
+    assert_stays(&p);
+    ck_assert_int_eq(p.restored.owner, XC_SR_OWNER_FENCED);
+    pair_dispose(&p);
+}
+END_TEST
+
+/* The Nth call of either hypervisor fails: one owner or none harmed. */
+static void check_one_owner(const struct pair *p, uint64_t n)
+{
+    bool runs_there = p->dst.unpaused;
+    bool runs_here = p->saved.owner == XC_SR_OWNER_RESUMED;
+
+    ck_assert_msg(!(runs_there && runs_here), "call %llu: two owners",
+                  (unsigned long long)n);
+    ck_assert_msg(runs_there || runs_here ||
+                      p->saved.owner == XC_SR_OWNER_COMMITTED,
+                  "call %llu: nobody has it (save %d %s)",
+                  (unsigned long long)n, p->save_rc, p->saved.why);
+    if ( p->save_rc )
+        ck_assert_msg(p->saved.why[0], "call %llu: no reason given",
+                      (unsigned long long)n);
+}
+
+START_TEST(test_hv_call_failures)
+{
+    uint64_t n;
+
+    for ( n = 1; n < 400; n++ )
+    {
+        struct pair p;
+        bool reached;
+
+        pair_init(&p, 120, 3);
+        p.src.suspend_seen = true;
+        p.src.dirty_per_fetch = 5;
+        p.dst.faults_wanted = 4;
+        p.save.policy.max_iterations = 1;
+        if ( _i )
+            p.dst.hv.fail_at = n;
+        else
+            p.src.hv.fail_at = n;
+        run(&p);
+        check_one_owner(&p, n);
+        reached = (_i ? p.dst.hv.calls : p.src.hv.calls) >= n;
+        pair_dispose(&p);
+        if ( !reached )
+            break;
+    }
+    ck_assert_uint_gt(n, 10);
+    ck_assert_uint_lt(n, 400);
+}
+END_TEST
+
+START_TEST(test_abort_by_control)
+{
+    struct pair p;
+    struct xc_sr_control *control = NULL;
+
+    pair_init(&p, 300, 3);
+    ck_assert_int_eq(xc_sr_control_new(&control), 0);
+    ck_assert_int_eq(xc_sr_control_abort(control), 0);
+    p.save.control = control;
+    run(&p);
+    assert_stays(&p);
+    ck_assert_int_eq(p.save_rc, -ECANCELED);
+    xc_sr_control_free(control);
+    pair_dispose(&p);
+}
+END_TEST
+
+/* The guest is destroyed at the destination while it owes pages. */
+static void kill_guest(void *ctx)
+{
+    struct pair *p = ctx;
+    uint64_t one = 1;
+
+    p->dst.gone = true;
+    ck_assert_int_eq(write(p->dst.gone_fd, &one, sizeof(one)), sizeof(one));
+}
+
+START_TEST(test_guest_gone)
+{
+    struct pair p;
+
+    pair_init(&p, 5000, 3);
+    p.save.max_postcopy_bandwidth_bytes_per_s = 4 << 20;
+    p.restore.running = kill_guest;
+    run(&p);
+    ck_assert_int_eq(p.save_rc, 0);
+    ck_assert_int_eq(p.restore_rc, 0);
+    ck_assert_int_eq(p.saved.owner, XC_SR_OWNER_DONE);
+    ck_assert_uint_gt(p.restored.stats.released, 0);
+    pair_dispose(&p);
+}
+END_TEST
+
+/* ---- Losing the peer ---------------------------------------------------------------- */
+
+/* The receiver stops after so many octets of the stream. */
+START_TEST(test_receiver_dies_early)
+{
+    struct pair p;
+    uint8_t junk[4096];
+
+    pair_init(&p, 300, 3);
+    ck_assert_int_eq(shutdown(p.fd[1], SHUT_WR), 0);
+    p.save_rc = xc_sr_save(&p.save, &p.saved);
+    assert_stays(&p);
+    ck_assert_int_gt(read(p.fd[1], junk, sizeof(junk)), 0);
+    pair_dispose(&p);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("engine");
+    TCase *tc = tcase_create("engine");
+    SRunner *runner;
+    int failed;
+
+    tcase_set_timeout(tc, 60);
+    tcase_add_loop_test(tc, test_moves, 0, XC_SR_ARRAY_SIZE(moves));
+    tcase_add_test(tc, test_resume_set_is_present);
+    tcase_add_test(tc, test_leave_paused);
+    tcase_add_test(tc, test_unpause_is_retried);
+    tcase_add_test(tc, test_features_can_be_denied);
+    tcase_add_test(tc, test_plain);
+    tcase_add_test(tc, test_refused_untouched);
+    tcase_add_test(tc, test_refused_no_memory);
+    tcase_add_test(tc, test_version_refused);
+    tcase_add_loop_test(tc, test_journal_failure, 0,
+                        XC_SR_ARRAY_SIZE(journal_failures));
+    tcase_add_test(tc, test_nak_after_commit);
+    tcase_add_test(tc, test_unpause_never_works);
+    tcase_add_loop_test(tc, test_hv_call_failures, 0, 2);
+    tcase_add_test(tc, test_abort_by_control);
+    tcase_add_test(tc, test_guest_gone);
+    tcase_add_test(tc, test_receiver_dies_early);
+    suite_add_tcase(suite, tc);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
