@@ -22,7 +22,8 @@ static uint64_t transfer_us(uint64_t pages, uint64_t bytes_per_s)
 /* Pages dirtied as fast as they are sent, or faster: it will not converge. */
 static bool losing(const struct xc_sr_policy_input *in)
 {
-    return in->iteration > 0 && in->bandwidth_bytes_per_s != 0 &&
+    return in->iteration > 0 && in->dirty_pages_per_s != 0 &&
+           in->bandwidth_bytes_per_s != 0 &&
            in->dirty_pages_per_s >= in->bandwidth_bytes_per_s / XC_SR_PAGE_SIZE;
 }
 

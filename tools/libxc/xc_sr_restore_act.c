@@ -260,10 +260,18 @@ static int on_postcopy_transition(struct xc_sr_receiver *r,
 
 static int check_session(struct xc_sr_receiver *r, const struct xc_sr_event *ev)
 {
-    if ( memcmp(ev->record.body, r->session, sizeof(r->session)) == 0 )
-        return 0;
-    return xc_sr__receiver_fail(r, -EPROTO, "%s is for another session",
-                                xc_sr__rec_name(ev->record.id));
+    const uint8_t *body = ev->record.body;
+
+    if ( memcmp(body, r->session, sizeof(r->session)) != 0 )
+        return xc_sr__receiver_fail(r, -EPROTO, "%s is for another session",
+                                    xc_sr__rec_name(ev->record.id));
+    if ( xc_sr__le64(body + sizeof(r->session)) != r->epoch )
+        return xc_sr__receiver_fail(
+            r, -EPROTO, "%s is of epoch %llu, this connection is %llu",
+            xc_sr__rec_name(ev->record.id),
+            (unsigned long long)xc_sr__le64(body + sizeof(r->session)),
+            (unsigned long long)r->epoch);
+    return 0;
 }
 
 static int on_postcopy_commit(struct xc_sr_receiver *r,

@@ -229,12 +229,24 @@ static void take_text(char *to, size_t to_len, struct xc_sr_cursor *c,
     }
 }
 
-static int check_session(struct xc_sr_sender *s, const struct xc_sr_record *rec)
+static int wrong_session(struct xc_sr_sender *s, const struct xc_sr_record *rec)
 {
-    if ( memcmp(rec->body, s->session, sizeof(s->session)) == 0 )
-        return 0;
     return xc_sr__sender_fail(s, -EPROTO, "%s is for another session",
                               xc_sr__rec_name(rec->id));
+}
+
+/* PREPARED, RUNNING, NAK: both the session and its connection must be ours. */
+static int check_session(struct xc_sr_sender *s, const struct xc_sr_record *rec)
+{
+    if ( memcmp(rec->body, s->session, sizeof(s->session)) != 0 )
+        return wrong_session(s, rec);
+    if ( xc_sr__le64(rec->body + sizeof(s->session)) != s->epoch )
+        return xc_sr__sender_fail(
+            s, -EPROTO, "%s is of epoch %llu, this connection is %llu",
+            xc_sr__rec_name(rec->id),
+            (unsigned long long)xc_sr__le64(rec->body + sizeof(s->session)),
+            (unsigned long long)s->epoch);
+    return 0;
 }
 
 static int refuse(struct xc_sr_sender *s, uint32_t reason, const char *text)
@@ -252,10 +264,9 @@ static int on_postcopy_ready(struct xc_sr_sender *s,
     struct xc_sr_cursor c;
     char text[XC_SR_MAX_TEXT + 1] = "";
     uint32_t reason, features, text_len;
-    int rc = check_session(s, rec);
 
-    if ( rc )
-        return rc;
+    if ( memcmp(rec->body, s->session, sizeof(s->session)) != 0 )
+        return wrong_session(s, rec);
     xc_sr__cursor_init(&c, rec->body, rec->length);
     (void)xc_sr__cursor_bytes(&c, sizeof(s->session));
     reason = xc_sr__cursor_u32(&c);
