@@ -227,9 +227,10 @@ void guest_dirty_off(struct guest *g)
 
 static int log_open(struct guest *g, struct dirty_log *log)
 {
+    const char *forced = getenv("XEN_POSTCOPY_LOCAL_DIRTY");
     int rc = -EOPNOTSUPP;
 
-    if ( !g->config.sync_dirty_log )
+    if ( !g->config.sync_dirty_log && !(forced && !strcmp(forced, "sync")) )
         rc = uffd_open(FEATURES_SCAN, &log->uffd);
     log->how = rc ? LW_DIRTY_SYNC : LW_DIRTY_SCAN;
     if ( rc )
