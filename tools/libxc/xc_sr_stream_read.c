@@ -204,6 +204,8 @@ static void follow_body(struct xc_sr_reader *r)
 {
     if ( r->rec.id == XC_SR_REC_POSTCOPY_READY && r->known.verdict )
         r->phase.phase = XC_SR_BACK_ENDED;
+    if ( r->rec.id == XC_SR_REC_POSTCOPY_RESUME && r->known.verdict )
+        r->phase.phase = XC_SR_FWD_ENDED;
     if ( r->rec.id != XC_SR_REC_POSTCOPY_RECOVER )
         return;
     /* What the destination's record says was said before is not due again. */
