@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl.c: the program.  Reads the global options, then runs a sub-command of
+ * the table in xl_commands.c (with --local), or becomes the system's xl with
+ * the very arguments it was given.
+ *
+ * This version drives local guests only; guests of a real Xen are the stock
+ * xl's, and the one thing stock xl cannot do for them, `migrate --postcopy`,
+ * is refused here rather than handed on to be misunderstood.
+ */
+#include "xl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "xl_commands.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unknown"
+#endif
+
+static void print_help(FILE *out)
+{
+    const struct xl_command *c;
+
+    fprintf(out, "usage: xl [-v] --local DIR COMMAND [OPTIONS] ...\n"
+                 "       xl COMMAND ...        as the system's xl\n\n"
+                 "Commands for guests of the local host DIR:\n");
+    for ( c = xl_commands; c->name; c++ )
+        fprintf(out, "  %-22s%s\n", c->name, c->help);
+    fprintf(out,
+            "\n`xl help COMMAND` shows its options.  -v says more, -vv all.\n"
+            "Exit status: 0 done, 1 failed, 2 bad usage or input, 3 refused "
+            "by the\ndestination, 4 outcome unknown, 127 no system xl to hand "
+            "a command to.\n");
+}
+
+static int print_command_help(const char *name)
+{
+    const struct xl_command *c = xl_command_find(name);
+
+    if ( !c )
+    {
+        xl_error("help: no command called `%s`; `xl help` lists them", name);
+        return XL_EXIT_USAGE;
+    }
+    printf("usage: xl --local DIR %s %s\n%s\n", c->name, c->usage, c->help);
+    return XL_EXIT_DONE;
+}
+
+/* True for -v, -vv, ...; *count_r how many. */
+static bool is_verbose_option(const char *arg, int *count_r)
+{
+    size_t nr = strspn(arg + (*arg == '-'), "v");
+
+    if ( arg[0] != '-' || !nr || arg[1 + nr] || nr > 8 )
+        return false;
+    *count_r = (int)nr;
+    return true;
+}
+
+/*
+ * Global options; *first_r is the index of the sub-command, or argc.  False
+ * if there is one we do not know (*first_r then is its index).
+ */
+static bool read_global(int argc, char **argv, struct xl_global *global,
+                        int *first_r)
+{
+    int i, nr;
+
+    for ( i = 1; i < argc && argv[i][0] == '-'; i++ )
+    {
+        if ( is_verbose_option(argv[i], &nr) )
+            global->verbose += nr;
+        else if ( !strcmp(argv[i], "--local") && i + 1 < argc )
+            global->local_dir = argv[++i];
+        else if ( !strncmp(argv[i], "--local=", 8) )
+            global->local_dir = argv[i] + 8;
+        else
+            break;
+    }
+    *first_r = i;
+    return i == argc || argv[i][0] != '-';
+}
+
+static bool wants_help(const char *arg)
+{
+    return !strcmp(arg, "help") || !strcmp(arg, "--help") || !strcmp(arg, "-h");
+}
+
+static bool asks_for_postcopy(int argc, char **argv)
+{
+    int i;
+
+    for ( i = 1; i < argc && strcmp(argv[i], "--"); i++ )
+        if ( !strcmp(argv[i], "--postcopy") )
+            return true;
+    return false;
+}
+
+/* Without --local: the system's xl, unless only we know the command. */
+static int run_system(int argc, char **argv, int first)
+{
+    const char *name = argv[first];
+
+    if ( !strcmp(name, "migrate") &&
+         asks_for_postcopy(argc - first, argv + first) )
+    {
+        xl_error("migrate --postcopy: this version moves guests of the local "
+                 "backend only (give --local DIR before `migrate`); without "
+                 "--postcopy the system's xl migrates Xen guests");
+        return XL_EXIT_USAGE;
+    }
+    if ( !strncmp(name, "migrate-", 8) && strcmp(name, "migrate-receive") &&
+         xl_command_find(name) )
+    {
+        xl_error("%s: give --local DIR before the command", name);
+        return XL_EXIT_USAGE;
+    }
+    return xl_passthrough(getenv("PATH"), argv);
+}
+
+static int run_local(const struct xl_global *global, int argc, char **argv)
+{
+    const struct xl_command *c = xl_command_find(argv[0]);
+
+    if ( !*global->local_dir )
+    {
+        xl_error("--local: the directory's name is empty");
+        return XL_EXIT_USAGE;
+    }
+    if ( !c )
+    {
+        xl_error("`%s` is not a command for local guests; `xl help` lists "
+                 "those that are",
+                 argv[0]);
+        return XL_EXIT_USAGE;
+    }
+    if ( argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) )
+        return print_command_help(argv[0]);
+    return c->run ? c->run(global, argc, argv)
+                  : c->run_local(global->local_dir, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    struct xl_global global = { .local_dir = NULL };
+    int first;
+    bool known = read_global(argc, argv, &global, &first);
+
+    if ( first == argc )
+    {
+        print_help(stderr);
+        return XL_EXIT_USAGE;
+    }
+    if ( !strcmp(argv[first], "--version") )
+    {
+        printf("xl (xen-postcopy) %s\n", PACKAGE_VERSION);
+        return XL_EXIT_DONE;
+    }
+    if ( wants_help(argv[first]) )
+    {
+        if ( first + 1 < argc )
+            return print_command_help(argv[first + 1]);
+        print_help(stdout);
+        return XL_EXIT_DONE;
+    }
+    if ( global.local_dir && known )
+        return run_local(&global, argc - first, argv + first);
+    if ( !known && (global.local_dir || !strcmp(argv[first], "--local")) )
+    {
+        xl_error("%s: %s; `xl help` shows how to use it", argv[first],
+                 strcmp(argv[first], "--local") ? "unknown option"
+                                                : "needs a directory");
+        return XL_EXIT_USAGE;
+    }
+    if ( !known )
+        return xl_passthrough(getenv("PATH"), argv);
+    return run_system(argc, argv, first);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_commands.c: the table of sub-commands for local guests, in the order in
+ * which help shows them.  main() walks it; so do usage messages.  What is not
+ * in it belongs to the system's xl.
+ */
+#include "xl_commands.h"
+
+#include <string.h>
+
+#include "xl_local.h"
+
+const struct xl_command xl_commands[] = {
+    { "create", NULL, xl_local_create, "[OPTIONS] NAME", "start a guest" },
+    { "list", NULL, xl_local_list, "[--json] [NAME]", "show guests" },
+    { "pause", NULL, xl_local_pause, "NAME", "stop a guest's vCPUs" },
+    { "unpause", NULL, xl_local_unpause, "NAME", "let them run again" },
+    { "check", NULL, xl_local_check, "[--json] NAME",
+      "have a guest verify all of its memory" },
+    { "rename", NULL, xl_local_rename, "NAME NEW-NAME",
+      "give a guest another name" },
+    { "resume", NULL, xl_local_resume, "NAME",
+      "run a guest here again that a migration left suspended" },
+    { "destroy", NULL, xl_local_destroy, "NAME", "end a guest" },
+    { "migrate", xl_cmd_migrate, NULL,
+      "[--postcopy] [--precopy-iterations N] [--threshold PAGES]\n"
+      "           [--max-downtime MS] [--bandwidth MB/S] "
+      "[--postcopy-bandwidth MB/S]\n"
+      "           [--stream-version 2|3] [-p] [-s COMMAND] [-q]\n"
+      "           [--progress=auto|tty|json|none] [--stats FILE] NAME DEST",
+      "move a running guest to another host" },
+    { "migrate-receive", xl_cmd_migrate_receive, NULL, "[-p]",
+      "take in a guest (started by migrate)" },
+    { "migrate-postcopy-now", xl_cmd_migrate_postcopy_now, NULL, "NAME",
+      "turn a migration under way to post-copy" },
+    { "migrate-abort", xl_cmd_migrate_abort, NULL, "NAME",
+      "give up a migration under way" },
+    { "migrate-status", xl_cmd_migrate_status, NULL, "[--json] NAME",
+      "how far a migration is" },
+    { NULL, NULL, NULL, NULL, NULL },
+};
+
+const struct xl_command *xl_command_find(const char *name)
+{
+    const struct xl_command *c;
+
+    for ( c = xl_commands; c->name; c++ )
+        if ( !strcmp(c->name, name) )
+            return c;
+    return NULL;
+}

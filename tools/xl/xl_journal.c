@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_journal.c: see xl_journal.h.  Called by the engine before it acts or
+ * speaks (docs/specs, "Hand-over"), and by whoever wants to know afterwards.
+ *
+ * A record replaces the older one by rename, so a reader sees one or the
+ * other and a crash of xl loses neither.  It is not synced to the disk: a
+ * guest of the local backend is a process and dies with its host, so after a
+ * power failure there is nothing left that two hosts could both run.
+ */
+#include "xl_journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "xl_json.h"
+
+/* A record is far shorter; a longer file is none. */
+#define RECORD_MAX 4096u
+
+static const enum xc_sr_owner owners[] = {
+    XC_SR_OWNER_NONE,   XC_SR_OWNER_COMMITTED, XC_SR_OWNER_RESUMED,
+    XC_SR_OWNER_DONE,   XC_SR_OWNER_PREP,      XC_SR_OWNER_OWNER,
+    XC_SR_OWNER_FENCED, XC_SR_OWNER_FINISHED,  XC_SR_OWNER_LOST,
+};
+
+int xl_journal_open(struct xl_journal *journal, const char *dir,
+                    const char *name, bool at_source)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if ( fd < 0 )
+        return -errno;
+    journal->dir_fd = fd;
+    journal->at_source = at_source;
+    snprintf(journal->file, sizeof(journal->file), "%s.migration", name);
+    return 0;
+}
+
+void xl_journal_close(struct xl_journal *journal)
+{
+    if ( journal->dir_fd >= 0 )
+        close(journal->dir_fd);
+    journal->dir_fd = -1;
+}
+
+static void session_to_hex(const uint8_t session[16], char hex[33])
+{
+    unsigned int i;
+
+    for ( i = 0; i < 16; i++ )
+        snprintf(hex + 2 * i, 3, "%02x", session[i]);
+}
+
+static int write_record(FILE *out, const struct xl_journal *journal,
+                        enum xc_sr_owner owner, const uint8_t session[16],
+                        uint64_t epoch)
+{
+    struct xl_json j = { .gen = NULL };
+    char hex[33];
+    int rc = xl_json_init(&j, false);
+
+    if ( rc )
+        return rc;
+    session_to_hex(session, hex);
+    xl_json_open_map(&j, NULL);
+    xl_json_string(&j, "side", journal->at_source ? "source" : "destination");
+    xl_json_string(&j, "owner", xc_sr_owner_name(owner));
+    xl_json_string(&j, "session", hex);
+    xl_json_u64(&j, "epoch", epoch);
+    xl_json_u64(&j, "pid", (uint64_t)getpid());
+    xl_json_close_map(&j);
+    rc = xl_json_print(&j, out);
+    xl_json_dispose(&j);
+    return rc;
+}
+
+int xl_journal_put(void *ctx, enum xc_sr_owner owner, const uint8_t session[16],
+                   uint64_t epoch)
+{
+    struct xl_journal *journal = ctx;
+    char temporary[XL_JOURNAL_NAME_LEN + 8];
+    FILE *out;
+    int fd, rc;
+
+    snprintf(temporary, sizeof(temporary), "%s.new", journal->file);
+    fd = openat(journal->dir_fd, temporary,
+                O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if ( fd < 0 )
+        return -errno;
+    out = fdopen(fd, "w");
+    if ( !out )
+    {
+        rc = -errno;
+        close(fd);
+    }
+    else
+    {
+        rc = write_record(out, journal, owner, session, epoch);
+        if ( fclose(out) && !rc )
+            rc = -errno;
+    }
+    if ( !rc &&
+         renameat(journal->dir_fd, temporary, journal->dir_fd, journal->file) )
+        rc = -errno;
+    if ( rc )
+        unlinkat(journal->dir_fd, temporary, 0);
+    return rc;
+}
+
+int xl_journal_remove(struct xl_journal *journal)
+{
+    if ( unlinkat(journal->dir_fd, journal->file, 0) && errno != ENOENT )
+        return -errno;
+    return 0;
+}
+
+static int hex_to_session(const char *hex, uint8_t session_r[16])
+{
+    unsigned int i;
+
+    if ( strlen(hex) != 32 || strspn(hex, "0123456789abcdef") != 32 )
+        return -EINVAL;
+    for ( i = 0; i < 16; i++ )
+    {
+        char pair[3] = { hex[2 * i], hex[2 * i + 1], '\0' };
+
+        session_r[i] = (uint8_t)strtoul(pair, NULL, 16);
+    }
+    return 0;
+}
+
+static int read_owner(yajl_val tree, enum xc_sr_owner *owner_r)
+{
+    char text[32];
+    unsigned int i;
+
+    if ( xl_json_get_string(tree, "owner", text, sizeof(text)) )
+        return -EINVAL;
+    for ( i = 0; i < sizeof(owners) / sizeof(owners[0]); i++ )
+    {
+        if ( !strcmp(text, xc_sr_owner_name(owners[i])) )
+        {
+            *owner_r = owners[i];
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static int read_record(const char *text, size_t len,
+                       struct xl_journal_record *record_r)
+{
+    struct xl_journal_record record = { .at_source = false };
+    char side[16], hex[40], why[80];
+    yajl_val tree = NULL;
+    int rc = xl_json_parse(text, len, &tree, why, sizeof(why));
+
+    if ( rc )
+        return rc == -ENOMEM ? rc : -EINVAL;
+    if ( xl_json_get_string(tree, "side", side, sizeof(side)) ||
+         xl_json_get_string(tree, "session", hex, sizeof(hex)) ||
+         xl_json_get_u64(tree, "epoch", INT64_MAX, &record.epoch) ||
+         xl_json_get_u64(tree, "pid", INT32_MAX, &record.pid) ||
+         hex_to_session(hex, record.session) ||
+         read_owner(tree, &record.owner) )
+        rc = -EINVAL;
+    else
+    {
+        record.at_source = !strcmp(side, "source");
+        *record_r = record;
+    }
+    yajl_tree_free(tree);
+    return rc;
+}
+
+int xl_journal_read(const char *dir, const char *name,
+                    struct xl_journal_record *record_r)
+{
+    struct xl_journal journal = { .dir_fd = -1 };
+    char text[RECORD_MAX];
+    ssize_t len;
+    int fd, rc = xl_journal_open(&journal, dir, name, true);
+
+    if ( rc )
+        return rc;
+    fd = openat(journal.dir_fd, journal.file,
+                O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if ( fd < 0 )
+        rc = -errno;
+    else
+    {
+        len = read(fd, text, sizeof(text));
+        rc = len < 0 ? -errno
+             : (size_t)len == sizeof(text)
+                 ? -EINVAL
+                 : read_record(text, (size_t)len, record_r);
+        close(fd);
+    }
+    xl_journal_close(&journal);
+    return rc;
+}

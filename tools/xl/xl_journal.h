@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_journal.h: the record of who owns a guest that is being migrated, kept
+ * in DIR/NAME.migration while it matters.
+ */
+#ifndef XL_JOURNAL_H
+#define XL_JOURNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "xenpostcopy_local.h"
+
+/* Octets of "NAME.migration.sock.new" with the longest name. */
+#define XL_JOURNAL_NAME_LEN (XC_SR_LOCAL_NAME_MAX + 24)
+
+struct xl_journal
+{
+    int dir_fd; /* -1: not open */
+    char file[XL_JOURNAL_NAME_LEN];
+    bool at_source;
+};
+
+struct xl_journal_record
+{
+    bool at_source;
+    enum xc_sr_owner owner;
+    uint8_t session[16];
+    uint64_t epoch;
+    uint64_t pid;
+};
+
+int xl_journal_open(struct xl_journal *journal, const char *dir,
+                    const char *name, bool at_source);
+/* Leaves the record where it is. */
+void xl_journal_close(struct xl_journal *journal);
+
+/* The engine's xc_sr_journal.put; ctx is a struct xl_journal. */
+int xl_journal_put(void *ctx, enum xc_sr_owner owner, const uint8_t session[16],
+                   uint64_t epoch);
+
+/* Settled: the record goes.  0 also when there was none. */
+int xl_journal_remove(struct xl_journal *journal);
+
+/* -ENOENT: none; -EINVAL: not a record of ours. */
+int xl_journal_read(const char *dir, const char *name,
+                    struct xl_journal_record *record_r);
+
+#endif /* XL_JOURNAL_H */

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_message.c: the only place of the xl program that writes to stderr,
+ * except for the progress line.
+ *
+ * A rewritten progress line may stand on the terminal when something has to
+ * be said; whoever draws it tells us, and we end it first.  Standard output
+ * belongs to results: nothing here writes to it.
+ */
+#include "xl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static bool progress_line_open;
+static const char *message_prefix = "xl: ";
+
+void xl_set_message_prefix(const char *prefix)
+{
+    message_prefix = prefix;
+}
+
+void xl_set_progress_line_open(bool open)
+{
+    progress_line_open = open;
+}
+
+static void end_progress_line(void)
+{
+    if ( progress_line_open )
+        fputc('\n', stderr);
+    progress_line_open = false;
+}
+
+static void put_line(const char *prefix, const char *fmt, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void put_line(const char *prefix, const char *fmt, va_list args)
+{
+    end_progress_line();
+    fputs(prefix, stderr);
+    vfprintf(stderr, fmt, args);
+    fputc('\n', stderr);
+}
+
+void xl_error(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    put_line(message_prefix, fmt, args);
+    va_end(args);
+}
+
+void xl_note(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    put_line(message_prefix, fmt, args);
+    va_end(args);
+}
+
+int xl_usage_error(const struct xl_command *command, const char *fmt, ...)
+{
+    va_list args;
+    char prefix[64];
+
+    snprintf(prefix, sizeof(prefix), "xl %s: ", command->name);
+    va_start(args, fmt);
+    put_line(prefix, fmt, args);
+    va_end(args);
+    fprintf(stderr, "usage: xl --local DIR %s %s\n", command->name,
+            command->usage);
+    return XL_EXIT_USAGE;
+}
+
+static void write_log_line(void *ctx, enum xc_sr_log_level level,
+                           const char *line)
+{
+    static const char *const names[] = { "error", "warning", "info", "debug" };
+
+    (void)ctx;
+    end_progress_line();
+    fprintf(stderr, "%s%s: %s\n", message_prefix,
+            (unsigned int)level < 4 ? names[level] : "log", line);
+}
+
+void xl_log_init(const struct xl_global *global, struct xc_sr_log *log_r)
+{
+    log_r->write = write_log_line;
+    log_r->ctx = NULL;
+    log_r->max_level = global->verbose > 1    ? XC_SR_LOG_DEBUG
+                       : global->verbose == 1 ? XC_SR_LOG_INFO
+                                              : XC_SR_LOG_WARN;
+}

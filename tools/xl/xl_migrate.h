@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_migrate.h: a migration at its source, shared by the xl_migrate*.c files.
+ *
+ * xl_migrate.c           the command, top to bottom; outcomes and exit codes
+ * xl_migrate_args.c      the command line
+ * xl_migrate_wire.c      what xl and libxl say around the libxc stream
+ * xl_migrate_requests.c  signals and requests of other processes
+ */
+#ifndef XL_MIGRATE_H
+#define XL_MIGRATE_H
+
+#include <stdio.h>
+
+#include "xl.h"
+#include "xl_control.h"
+#include "xl_journal.h"
+#include "xl_migrate_args.h"
+#include "xl_progress.h"
+#include "xl_transport.h"
+
+struct xl_migration
+{
+    const struct xl_global *global;
+    struct xl_migrate_args args;
+    struct xc_sr_log log;
+    struct xl_target target;
+    struct xl_child child;
+    struct xc_sr_hv *hv;
+    struct xc_sr_local_config config;
+    FILE *stats; /* --stats; NULL: none */
+
+    struct xc_sr_control *control;
+    struct xl_control *server;
+    struct xl_journal journal;
+    int signal_fd;
+    int watch_fd; /* readable when signal_fd or server is */
+    bool abort_asked;
+
+    struct xl_progress progress;
+    struct xc_sr_progress latest; /* .stats is not kept */
+    enum xc_sr_owner owner;       /* as recorded last */
+    bool upper_sent;
+    struct xc_sr_save_result result;
+    char why[320]; /* of the outcome, "" when all went well */
+};
+
+/* ---- xl_migrate_wire.c ---- */
+
+/* Waits for the receiver's banner, then says all that comes before the libxc
+ * stream.  On failure m->why says what went wrong. */
+int xl_migrate_greet(struct xl_migration *m);
+
+/* The engine's xc_sr_upper_source.read; ctx is the migration. */
+int xl_migrate_read_upper(void *ctx, void *buf, size_t cap, size_t *len_r,
+                          bool *done_r);
+
+/* Version 2 after a post-copy phase: libxl's END, and the receiver's last
+ * word, which nothing depends on. */
+void xl_migrate_close_postcopy2(struct xl_migration *m);
+
+/*
+ * After a plain stream: libxl's END and stock xl's final handshake.  *owner_r
+ * says who may run the guest now: DONE it is the destination's, RESUMED it is
+ * ours (and may still have to be resumed), COMMITTED nobody can tell.
+ */
+void xl_migrate_settle_plain(struct xl_migration *m, enum xc_sr_owner *owner_r);
+
+/* ---- xl_migrate_requests.c ---- */
+
+/* Control socket, signals, and the descriptor that stands for both. */
+int xl_migrate_open_requests(struct xl_migration *m);
+void xl_migrate_close_requests(struct xl_migration *m);
+
+/* The engine's xc_sr_watch.on_ready and progress. */
+void xl_migrate_on_request(void *ctx);
+void xl_migrate_on_progress(void *ctx, const struct xc_sr_progress *p);
+
+#endif /* XL_MIGRATE_H */

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_migrate_args.c: the command line of `migrate`, and the defaults.  Pure:
+ * says what is wrong in a line, touches nothing.
+ */
+#include "xl_migrate_args.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "xl.h"
+#include "xl_config.h"
+
+/* Rounds beyond this are a typing error, and statistics keep only some. */
+#define ITERATIONS_MAX      1000000u
+/* An hour without the guest; a million MB/s is faster than memory. */
+#define DOWNTIME_MAX_MS     3600000u
+#define BANDWIDTH_MAX_MILLI UINT64_C(1000000000)
+
+enum option_id
+{
+    OPT_POSTCOPY = 256,
+    OPT_ITERATIONS,
+    OPT_THRESHOLD,
+    OPT_DOWNTIME,
+    OPT_BANDWIDTH,
+    OPT_POSTCOPY_BANDWIDTH,
+    OPT_VERSION,
+    OPT_PROGRESS,
+    OPT_STATS,
+};
+
+static const struct option long_options[] = {
+    { "postcopy", no_argument, NULL, OPT_POSTCOPY },
+    { "precopy-iterations", required_argument, NULL, OPT_ITERATIONS },
+    { "threshold", required_argument, NULL, OPT_THRESHOLD },
+    { "max-downtime", required_argument, NULL, OPT_DOWNTIME },
+    { "bandwidth", required_argument, NULL, OPT_BANDWIDTH },
+    { "postcopy-bandwidth", required_argument, NULL, OPT_POSTCOPY_BANDWIDTH },
+    { "stream-version", required_argument, NULL, OPT_VERSION },
+    { "progress", required_argument, NULL, OPT_PROGRESS },
+    { "stats", required_argument, NULL, OPT_STATS },
+    { NULL, 0, NULL, 0 },
+};
+
+static int parse_progress(const char *text, enum xl_progress_mode *mode_r)
+{
+    static const struct
+    {
+        const char *name;
+        enum xl_progress_mode mode;
+    } modes[] = {
+        { "auto", XL_PROGRESS_AUTO },
+        { "tty", XL_PROGRESS_TTY },
+        { "json", XL_PROGRESS_JSON },
+        { "none", XL_PROGRESS_NONE },
+    };
+    unsigned int i;
+
+    for ( i = 0; i < sizeof(modes) / sizeof(modes[0]); i++ )
+    {
+        if ( !strcmp(text, modes[i].name) )
+        {
+            *mode_r = modes[i].mode;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+/* MB/s with up to three decimals, in octets per second; 0 is no limit. */
+static int parse_bandwidth(const char *text, uint64_t *bytes_per_s_r)
+{
+    uint64_t milli = 0;
+
+    if ( xl_parse_milli(text, BANDWIDTH_MAX_MILLI, &milli) || !milli )
+        return -EINVAL;
+    *bytes_per_s_r = milli * 1000;
+    return 0;
+}
+
+/* NULL, or what the option's value should have been. */
+static const char *take_value(int option, const char *text,
+                              struct xl_migrate_args *args)
+{
+    uint64_t v = 0;
+    int rc;
+
+    switch ( option )
+    {
+    case OPT_ITERATIONS:
+        rc = xl_parse_u64(text, 0, ITERATIONS_MAX, &v);
+        args->policy.max_iterations = (unsigned int)v;
+        return rc ? "a number of rounds, 0 or more" : NULL;
+    case OPT_THRESHOLD:
+        rc = xl_parse_u64(text, 0, UINT64_MAX, &args->policy.threshold_pages);
+        return rc ? "a number of pages" : NULL;
+    case OPT_DOWNTIME:
+        rc = xl_parse_u64(text, 1, DOWNTIME_MAX_MS, &v);
+        args->policy.max_downtime_us = v * 1000;
+        return rc ? "milliseconds, from 1 to 3600000" : NULL;
+    case OPT_BANDWIDTH:
+        rc = parse_bandwidth(text, &args->bandwidth_bytes_per_s);
+        return rc ? "megabytes per second, more than 0" : NULL;
+    case OPT_POSTCOPY_BANDWIDTH:
+        rc = parse_bandwidth(text, &args->postcopy_bandwidth_bytes_per_s);
+        return rc ? "megabytes per second, more than 0" : NULL;
+    case OPT_VERSION:
+        rc = xl_parse_u64(text, 2, 3, &v);
+        args->stream_version = (unsigned int)v;
+        return rc ? "2 or 3" : NULL;
+    default:
+        return parse_progress(text, &args->progress) ? "auto, tty, json or none"
+                                                     : NULL;
+    }
+}
+
+static const char *option_name(int option)
+{
+    const struct option *o;
+
+    for ( o = long_options; o->name; o++ )
+        if ( o->val == option )
+            return o->name;
+    return "";
+}
+
+/* Options that need no look at their value; false if it is not one. */
+static bool take_simple(int option, struct xl_migrate_args *args)
+{
+    switch ( option )
+    {
+    case OPT_POSTCOPY:
+        args->policy.allow_postcopy = true;
+        return true;
+    case OPT_STATS:
+        args->stats_file = optarg;
+        return true;
+    case 's':
+        args->carrier = optarg;
+        return true;
+    case 'p':
+        args->paused = true;
+        return true;
+    case 'q':
+        args->quiet = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int parse_options(int argc, char **argv, struct xl_migrate_args *args,
+                         char *why, size_t why_len)
+{
+    int option;
+
+    optind = 0; /* glibc: forget an earlier scan */
+    opterr = 0;
+    while ( (option = getopt_long(argc, argv, ":ps:q", long_options, NULL)) !=
+            -1 )
+    {
+        const char *wanted;
+
+        if ( option == '?' || option == ':' )
+        {
+            snprintf(why, why_len, "%s: %s", argv[optind - 1],
+                     option == ':' ? "a value is missing"
+                                   : "no such option, or no value wanted");
+            return -EINVAL;
+        }
+        if ( take_simple(option, args) )
+            continue;
+        wanted = take_value(option, optarg, args);
+        if ( wanted )
+        {
+            snprintf(why, why_len, "--%s: `%s` is not %s", option_name(option),
+                     optarg, wanted);
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
+int xl_migrate_args_parse(int argc, char **argv, struct xl_migrate_args *args_r,
+                          char *why, size_t why_len)
+{
+    struct xl_migrate_args args = {
+        .policy = { .max_iterations = UINT32_MAX,
+                    .threshold_pages = XL_DEFAULT_THRESHOLD_PAGES },
+        .stream_version = 3,
+    };
+    int rc = parse_options(argc, argv, &args, why, why_len);
+
+    if ( rc )
+        return rc;
+    if ( argc - optind != 2 )
+    {
+        snprintf(why, why_len, "NAME and DEST are wanted, %d argument%s given",
+                 argc - optind, argc - optind == 1 ? " was" : "s were");
+        return -EINVAL;
+    }
+    args.name = argv[optind];
+    args.dest = argv[optind + 1];
+    if ( !xl_name_is_valid(args.name) )
+    {
+        snprintf(why, why_len, "`%s` cannot be a guest's name", args.name);
+        return -EINVAL;
+    }
+    if ( args.postcopy_bandwidth_bytes_per_s && !args.policy.allow_postcopy )
+    {
+        snprintf(why, why_len, "--postcopy-bandwidth needs --postcopy");
+        return -EINVAL;
+    }
+    if ( args.policy.max_iterations == UINT32_MAX )
+        args.policy.max_iterations = args.policy.allow_postcopy
+                                         ? XL_DEFAULT_ITERATIONS_POSTCOPY
+                                         : XL_DEFAULT_ITERATIONS;
+    if ( args.quiet )
+        args.progress = XL_PROGRESS_NONE;
+    *args_r = args;
+    return 0;
+}

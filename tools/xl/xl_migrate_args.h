@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_migrate_args.h: what the user asked `migrate` for.
+ */
+#ifndef XL_MIGRATE_ARGS_H
+#define XL_MIGRATE_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "xenpostcopy.h"
+
+/* Rounds of pre-copy without --postcopy: what stock Xen does as well. */
+#define XL_DEFAULT_ITERATIONS          5u
+/* With --postcopy one pass over all memory, then the switch: pages that are
+ * seldom written need no fault, and no round is spent on chasing the others. */
+#define XL_DEFAULT_ITERATIONS_POSTCOPY 1u
+#define XL_DEFAULT_THRESHOLD_PAGES     50u
+
+enum xl_progress_mode
+{
+    XL_PROGRESS_AUTO,  /* tty on a terminal, else plain */
+    XL_PROGRESS_TTY,   /* one line, rewritten */
+    XL_PROGRESS_PLAIN, /* a line for each phase */
+    XL_PROGRESS_JSON,  /* lines of JSON on standard output */
+    XL_PROGRESS_NONE,
+};
+
+struct xl_migrate_args
+{
+    const char *name;
+    const char *dest;
+    const char *carrier;    /* -s; NULL: ssh */
+    const char *stats_file; /* NULL: none */
+    struct xc_sr_policy policy;
+    uint64_t bandwidth_bytes_per_s;
+    uint64_t postcopy_bandwidth_bytes_per_s;
+    unsigned int stream_version;
+    bool paused; /* -p */
+    bool quiet;  /* -q */
+    enum xl_progress_mode progress;
+};
+
+/* -EINVAL and a line in why if it makes no sense.  Strings point into argv. */
+int xl_migrate_args_parse(int argc, char **argv, struct xl_migrate_args *args_r,
+                          char *why, size_t why_len);
+
+#endif /* XL_MIGRATE_ARGS_H */

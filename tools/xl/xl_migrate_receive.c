@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_migrate_receive.c: `xl --local DIR migrate-receive`, the other end.
+ *
+ * Standard input and output are the channel; messages go to stderr, which is
+ * the sender's terminal.  Reads what stands before the libxc stream, creates
+ * an empty guest NAME--incoming from it, and lets the engine fill it and
+ * decide whether it runs.  It gets its real name the moment it runs here.
+ *
+ * The peer is not trusted: its configuration is checked before a guest is
+ * made of it, and the names of all files derive from a checked name.  The
+ * process outlives the sender, its terminal and its session.
+ */
+#include "xl_receive.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "xl_commands.h"
+#include "xl_config.h"
+#include "xl_signals.h"
+#include "xl_transport.h"
+
+/* Between the banner and the end of the configuration. */
+#define OPENING_TIMEOUT_US UINT64_C(60000000)
+
+/* ---- Standard input and output ------------------------------------------------ */
+
+/* Moves the channel away from descriptors 0 and 1, so that nothing written by
+ * accident, here or by a guest's process, ends up in the stream. */
+static int take_channel(struct xl_receiver *r)
+{
+    int null_fd;
+
+    r->recv_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    r->send_fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    if ( r->recv_fd < 0 || r->send_fd < 0 )
+        return -errno;
+    null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if ( null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
+         dup2(null_fd, STDOUT_FILENO) < 0 )
+        return -errno;
+    close(null_fd);
+    return 0;
+}
+
+/* The sender's session and terminal may go; our work goes on. */
+static int outlive_sender(struct xl_receiver *r)
+{
+    if ( signal(SIGHUP, SIG_IGN) == SIG_ERR )
+        return -errno;
+    /* Refused to a process group leader, which a shell's child may be; then
+     * ignoring SIGHUP has to do. */
+    (void)setsid();
+    return xl_signals_init(&r->signal_fd);
+}
+
+static void on_signal(void *ctx)
+{
+    struct xl_receiver *r = ctx;
+
+    if ( xl_signals_take(r->signal_fd) )
+        (void)xc_sr_control_abort(r->control);
+}
+
+/* ---- What stands before the libxc stream ----------------------------------------- */
+
+static int take_config(struct xl_receiver *r,
+                       const struct libxl_postcopy__xl_header *xl)
+{
+    char why[160] = "";
+    int rc;
+
+    if ( !xl->config )
+    {
+        xl_error("the stream brings no configuration of the guest");
+        return -EINVAL;
+    }
+    rc = xl_config_from_json(xl->config, xl->config_len, &r->config, why,
+                             sizeof(why));
+    if ( rc )
+        xl_error("the guest's configuration in the stream: %s", why);
+    return rc;
+}
+
+static int read_opening(struct xl_receiver *r)
+{
+    uint64_t deadline_us = xl_now_us() + OPENING_TIMEOUT_US;
+    enum libxl_postcopy__frame_event ev = LIBXL_PC_EV_MORE;
+    int rc = 0;
+
+    libxl_postcopy__frames_init(&r->frames, LIBXL_PC_START_XL);
+    while ( !rc && ev != LIBXL_PC_EV_LIBXC )
+    {
+        rc = xl_receiver_read_frames(r, deadline_us, &ev);
+        if ( !rc && ev == LIBXL_PC_EV_XL_HEADER )
+            rc = take_config(r, &r->frames.xl);
+    }
+    return rc;
+}
+
+/* ---- The guest ------------------------------------------------------------------------ */
+
+static bool name_is_free(struct xl_receiver *r, const char *name)
+{
+    struct xc_sr_local_info info;
+
+    return xc_sr_local_info_get(r->global->local_dir, name, NULL, &info) ==
+           -ENOENT;
+}
+
+/* One that an earlier attempt left behind goes. */
+static int clear_stale(struct xl_receiver *r)
+{
+    const char *dir = r->global->local_dir;
+    struct xc_sr_local_info info;
+    int rc = xc_sr_local_info_get(dir, r->incoming, NULL, &info);
+
+    if ( rc == -ENOENT )
+        return 0;
+    if ( !rc && (info.migrating || info.state != XC_SR_LOCAL_INCOMING) &&
+         info.state != XC_SR_LOCAL_DEAD )
+    {
+        xl_error("`%s` is in use here: another migration of `%s` arrives",
+                 r->incoming, r->config.name);
+        return -EBUSY;
+    }
+    return xc_sr_local_destroy(dir, r->incoming, &r->log);
+}
+
+static int create_guest(struct xl_receiver *r)
+{
+    static const char suffix[] = "--incoming";
+    struct xc_sr_local_config config = r->config;
+    const char *dir = r->global->local_dir;
+    int rc;
+
+    if ( !name_is_free(r, r->config.name) )
+    {
+        xl_error("there is a guest `%s` in %s already", r->config.name, dir);
+        return -EEXIST;
+    }
+    snprintf(r->incoming, sizeof(r->incoming), "%.*s%s",
+             (int)(XC_SR_LOCAL_NAME_MAX - strlen(suffix)), r->config.name,
+             suffix);
+    rc = clear_stale(r);
+    if ( rc )
+        return rc;
+    memcpy(config.name, r->incoming, sizeof(config.name));
+    rc = xc_sr_local_create(dir, &config, true, &r->log);
+    if ( rc )
+    {
+        xl_error("cannot create the guest in %s: %s", dir, strerror(-rc));
+        return rc;
+    }
+    r->created = true;
+    rc = xc_sr_hv_open_local(dir, r->incoming, XC_SR_HV_DESTINATION, &r->log,
+                             &r->hv);
+    if ( rc )
+        xl_error("cannot fill the guest: %s", strerror(-rc));
+    return rc;
+}
+
+int xl_receiver_destroy_guest(void *ctx)
+{
+    struct xl_receiver *r = ctx;
+    int rc;
+
+    if ( !r->created )
+        return 0;
+    rc =
+        xc_sr_local_destroy(r->global->local_dir,
+                            r->renamed ? r->config.name : r->incoming, &r->log);
+    if ( rc == 0 || rc == -ENOENT )
+    {
+        r->created = false;
+        return 0;
+    }
+    return rc;
+}
+
+/* Everything is loaded; the name is the last thing that could be missing. */
+static int prepare(void *ctx)
+{
+    struct xl_receiver *r = ctx;
+
+    if ( name_is_free(r, r->config.name) )
+        return 0;
+    xl_error("a guest `%s` has come up in %s in the meantime", r->config.name,
+             r->global->local_dir);
+    return -EEXIST;
+}
+
+int xl_receiver_rename_guest(struct xl_receiver *r)
+{
+    int rc = xc_sr_local_rename(r->global->local_dir, r->incoming,
+                                r->config.name, &r->log);
+
+    if ( !rc )
+        r->renamed = true;
+    return rc;
+}
+
+static void on_running(void *ctx)
+{
+    struct xl_receiver *r = ctx;
+    int rc = xl_receiver_rename_guest(r);
+
+    if ( rc )
+        xl_error("`%s` runs here, but under the name %s (%s)", r->config.name,
+                 r->incoming, strerror(-rc));
+}
+
+/* FENCED is recorded and not said yet: the source must not hear of it before
+ * the guest is gone for good. */
+static void on_destroy(void *ctx)
+{
+    int rc = xl_receiver_destroy_guest(ctx);
+
+    if ( rc )
+        xl_error("cannot remove the guest that did not arrive: %s",
+                 strerror(-rc));
+}
+
+/* ---- Running the engine -------------------------------------------------------------------- */
+
+static int run_engine(struct xl_receiver *r)
+{
+    struct xc_sr_restore_params params = {
+        .hv = r->hv,
+        .recv_fd = r->recv_fd,
+        .send_fd = r->send_fd,
+        .leave_paused = r->paused,
+        .upper = { .write = xl_receiver_write_upper, .ctx = r },
+        .journal = { .put = xl_journal_put, .ctx = &r->journal },
+        .prepare = prepare,
+        .running = on_running,
+        .destroy = on_destroy,
+        .ctx = r,
+        .control = r->control,
+        .watch = { .fd = r->signal_fd, .on_ready = on_signal, .ctx = r },
+        .log = &r->log,
+    };
+
+    return xc_sr_restore(&params, &r->result);
+}
+
+/* It never ran here and never will. */
+static int give_up(struct xl_receiver *r)
+{
+    int rc;
+
+    xc_sr_hv_close(r->hv);
+    r->hv = NULL;
+    rc = xl_receiver_destroy_guest(r);
+    if ( rc )
+        xl_error("cannot remove %s: %s", r->incoming, strerror(-rc));
+    (void)xl_journal_remove(&r->journal);
+    return XL_EXIT_FAILED;
+}
+
+static int finish(struct xl_receiver *r, int rc)
+{
+    enum xc_sr_owner owner = r->result.owner;
+
+    if ( rc == 0 && r->result.plain )
+        return xl_receiver_settle_plain(r) ? give_up(r) : XL_EXIT_DONE;
+    if ( owner == XC_SR_OWNER_FINISHED )
+    {
+        if ( rc == 0 && r->result.stats.stream_version < 3 )
+            xl_receiver_close_postcopy2(r);
+        (void)xl_journal_remove(&r->journal);
+        return XL_EXIT_DONE;
+    }
+    if ( owner != XC_SR_OWNER_OWNER )
+    {
+        if ( r->global->verbose )
+            xl_note("`%s` was not taken in: %s", r->config.name, r->result.why);
+        return give_up(r);
+    }
+    xl_error("`%s` runs here but pages of it are missing for good: %s",
+             r->config.name, r->result.why);
+    return XL_EXIT_UNKNOWN;
+}
+
+static int receive(struct xl_receiver *r)
+{
+    int rc = take_channel(r);
+
+    if ( !rc )
+        rc = outlive_sender(r);
+    if ( !rc )
+        rc = xc_sr_control_new(&r->control);
+    if ( !rc )
+        rc = xl_write_exact(r->send_fd, XL_TEXT_BANNER,
+                            sizeof(XL_TEXT_BANNER) - 1,
+                            xl_now_us() + OPENING_TIMEOUT_US, -1);
+    if ( rc )
+    {
+        xl_error("cannot start: %s", strerror(-rc));
+        return XL_EXIT_FAILED;
+    }
+    rc = read_opening(r);
+    if ( rc )
+        return XL_EXIT_FAILED;
+    rc = xl_journal_open(&r->journal, r->global->local_dir, r->config.name,
+                         false);
+    if ( rc )
+        xl_error("%s: %s", r->global->local_dir, strerror(-rc));
+    else
+        rc = create_guest(r);
+    if ( rc )
+        return give_up(r);
+    return finish(r, run_engine(r));
+}
+
+static void dispose(struct xl_receiver *r)
+{
+    xc_sr_hv_close(r->hv);
+    xc_sr_control_free(r->control);
+    xl_journal_close(&r->journal);
+    libxl_postcopy__frames_dispose(&r->frames);
+}
+
+int xl_cmd_migrate_receive(const struct xl_global *global, int argc,
+                           char **argv)
+{
+    struct xl_receiver r = { .global = global };
+    const struct xl_command *command = xl_command_find(argv[0]);
+    int status;
+
+    r.paused = argc == 2 && !strcmp(argv[1], "-p");
+    r.recv_fd = r.send_fd = r.signal_fd = r.journal.dir_fd = -1;
+    if ( argc > 2 || (argc == 2 && !r.paused) )
+        return xl_usage_error(command, "-p is the only argument");
+    if ( isatty(STDIN_FILENO) )
+        return xl_usage_error(command, "standard input is a terminal; `xl "
+                                       "migrate` starts this command");
+    xl_set_message_prefix("xl migrate-receive: ");
+    xl_log_init(global, &r.log);
+    status = receive(&r);
+    dispose(&r);
+    return status;
+}

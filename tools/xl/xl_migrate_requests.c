@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_migrate_requests.c: what reaches a migration from outside while it runs,
+ * signals and the control socket, and the three commands at the other end of
+ * that socket.
+ *
+ * The serving half runs in the engine's thread between two turns of its loop:
+ * it answers from what was reported last and never waits.
+ */
+#include "xl_migrate.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "xl_commands.h"
+#include "xl_config.h"
+#include "xl_json.h"
+#include "xl_signals.h"
+
+static bool is_too_late_to_abort(const struct xl_migration *m)
+{
+    return m->owner == XC_SR_OWNER_COMMITTED || m->owner == XC_SR_OWNER_DONE;
+}
+
+static void ask_for_abort(struct xl_migration *m, char *answer, size_t len)
+{
+    if ( is_too_late_to_abort(m) )
+        snprintf(answer, len,
+                 "error too late: the guest may run at the destination");
+    else if ( xc_sr_control_abort(m->control) )
+        snprintf(answer, len, "error cannot reach the engine");
+    else
+    {
+        m->abort_asked = true;
+        snprintf(answer, len, "ok");
+    }
+}
+
+static void ask_for_postcopy(struct xl_migration *m, char *answer, size_t len)
+{
+    if ( !m->args.policy.allow_postcopy )
+        snprintf(answer, len,
+                 "error this migration was started without --postcopy");
+    else if ( m->latest.phase >= XC_SR_PHASE_SUSPEND )
+        snprintf(answer, len, "error it has already left pre-copy");
+    else if ( xc_sr_control_postcopy_now(m->control) )
+        snprintf(answer, len, "error cannot reach the engine");
+    else
+        snprintf(answer, len, "ok");
+}
+
+static void put_status(const struct xl_migration *m, char *answer, size_t len)
+{
+    char line[256];
+
+    xl_progress_line(&m->latest, line, sizeof(line));
+    snprintf(answer, len, "ok %s to %s: %s", m->args.name, m->args.dest, line);
+}
+
+static void put_status_json(const struct xl_migration *m, char *answer,
+                            size_t len)
+{
+    const struct xc_sr_progress *p = &m->latest;
+    struct xl_json j = { .gen = NULL };
+    const char *text;
+    size_t text_len;
+
+    if ( xl_json_init(&j, false) )
+        return;
+    xl_json_open_map(&j, NULL);
+    xl_json_string(&j, "name", m->args.name);
+    xl_json_string(&j, "phase", xc_sr_phase_name(p->phase));
+    xl_json_string(&j, "owner", xc_sr_owner_name(m->owner));
+    xl_json_string(&j, "guest_runs_at", xl_progress_guest_place(p->phase));
+    xl_json_bool(&j, "postcopy_allowed", m->args.policy.allow_postcopy);
+    xl_json_bool(&j, "abort_asked", m->abort_asked);
+    xl_json_u64(&j, "round", p->round);
+    xl_json_u64(&j, "done_pages", p->done_pages);
+    xl_json_u64(&j, "total_pages", p->total_pages);
+    xl_json_u64(&j, "bytes_per_s", p->bytes_per_s);
+    xl_json_u64(&j, "dirty_pages_per_s", p->dirty_pages_per_s);
+    xl_json_u64(&j, "faults", p->faults);
+    xl_json_u64(&j, "elapsed_us", p->elapsed_us);
+    xl_json_close_map(&j);
+    if ( !xl_json_text(&j, &text, &text_len) )
+        snprintf(answer, len, "ok %.*s", (int)text_len, text);
+    xl_json_dispose(&j);
+}
+
+static void handle(void *ctx, const char *request, char *answer,
+                   size_t answer_len)
+{
+    struct xl_migration *m = ctx;
+
+    if ( !strcmp(request, "abort") )
+        ask_for_abort(m, answer, answer_len);
+    else if ( !strcmp(request, "postcopy-now") )
+        ask_for_postcopy(m, answer, answer_len);
+    else if ( !strcmp(request, "status") )
+        put_status(m, answer, answer_len);
+    else if ( !strcmp(request, "status-json") )
+        put_status_json(m, answer, answer_len);
+    else
+        snprintf(answer, answer_len, "error no such request");
+}
+
+void xl_migrate_on_request(void *ctx)
+{
+    struct xl_migration *m = ctx;
+
+    if ( xl_signals_take(m->signal_fd) )
+    {
+        if ( is_too_late_to_abort(m) )
+            xl_note("too late to give up: the guest may run at the "
+                    "destination; going on");
+        else if ( !m->abort_asked )
+        {
+            m->abort_asked = true;
+            (void)xc_sr_control_abort(m->control);
+        }
+    }
+    xl_control_service(m->server);
+}
+
+void xl_migrate_on_progress(void *ctx, const struct xc_sr_progress *p)
+{
+    struct xl_migration *m = ctx;
+
+    m->latest = *p;
+    m->latest.stats = NULL;
+    xl_progress_update(&m->progress, p);
+}
+
+static int watch(int epoll_fd, int fd)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+int xl_migrate_open_requests(struct xl_migration *m)
+{
+    int rc = xc_sr_control_new(&m->control);
+
+    if ( !rc )
+        rc = xl_control_open(m->global->local_dir, m->args.name, handle, m,
+                             &m->server);
+    if ( rc )
+        return rc;
+    m->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+    if ( m->watch_fd < 0 )
+        return -errno;
+    rc = watch(m->watch_fd, m->signal_fd);
+    return rc ? rc : watch(m->watch_fd, xl_control_fd(m->server));
+}
+
+void xl_migrate_close_requests(struct xl_migration *m)
+{
+    if ( m->watch_fd >= 0 )
+        close(m->watch_fd);
+    m->watch_fd = -1;
+    xl_control_close(m->server);
+    m->server = NULL;
+    xc_sr_control_free(m->control);
+    m->control = NULL;
+}
+
+/* ---- The commands at the other end ------------------------------------------- */
+
+/* What the running migration answers, or why there is none. */
+static int ask(const struct xl_global *global, const char *name,
+               const char *request)
+{
+    char answer[XL_CONTROL_ANSWER_MAX] = "";
+    int rc = xl_control_ask(global->local_dir, name, request, answer,
+                            sizeof(answer));
+
+    if ( rc == -ENOENT || rc == -ECONNREFUSED )
+        xl_error("no migration of `%s` is under way in %s", name,
+                 global->local_dir);
+    else if ( rc )
+        xl_error("the migration of `%s` does not answer: %s", name,
+                 strerror(-rc));
+    else if ( !strncmp(answer, "ok", 2) && (!answer[2] || answer[2] == ' ') )
+    {
+        if ( answer[2] && answer[3] )
+            puts(answer + 3);
+        return XL_EXIT_DONE;
+    }
+    else
+        xl_error("%s: %s", name,
+                 strncmp(answer, "error ", 6) ? answer : answer + 6);
+    return XL_EXIT_FAILED;
+}
+
+/* NAME is the only argument. */
+static int ask_about(const struct xl_global *global, int argc, char **argv,
+                     const char *request)
+{
+    const struct xl_command *command = xl_command_find(argv[0]);
+
+    if ( argc != 2 )
+        return xl_usage_error(command, "one NAME is wanted");
+    if ( !xl_name_is_valid(argv[1]) )
+        return xl_usage_error(command, "`%s` cannot be a guest's name",
+                              argv[1]);
+    return ask(global, argv[1], request);
+}
+
+int xl_cmd_migrate_postcopy_now(const struct xl_global *global, int argc,
+                                char **argv)
+{
+    return ask_about(global, argc, argv, "postcopy-now");
+}
+
+int xl_cmd_migrate_abort(const struct xl_global *global, int argc, char **argv)
+{
+    return ask_about(global, argc, argv, "abort");
+}
+
+int xl_cmd_migrate_status(const struct xl_global *global, int argc, char **argv)
+{
+    bool json = argc > 1 && !strcmp(argv[1], "--json");
+
+    if ( json )
+    {
+        argv[1] = argv[0];
+        return ask_about(global, argc - 1, argv + 1, "status-json");
+    }
+    if ( argc == 3 && !strcmp(argv[2], "--json") )
+        return ask_about(global, argc - 1, argv, "status-json");
+    return ask_about(global, argc, argv, "status");
+}

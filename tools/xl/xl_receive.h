@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_receive.h: a migration at its destination, shared by the files
+ *
+ * xl_migrate_receive.c       the command, top to bottom
+ * xl_migrate_receive_wire.c  what xl and libxl say around the libxc stream
+ */
+#ifndef XL_RECEIVE_H
+#define XL_RECEIVE_H
+
+#include "frames.h"
+#include "xl.h"
+#include "xl_journal.h"
+
+struct xl_receiver
+{
+    const struct xl_global *global;
+    struct xc_sr_log log;
+    bool paused; /* -p */
+    int recv_fd;
+    int send_fd;
+    int signal_fd;
+    struct xc_sr_control *control;
+    struct xl_journal journal;
+
+    struct libxl_postcopy__frames frames;
+    uint8_t type_octets[4]; /* of the first record of libxl's turn */
+    size_t type_have;
+    bool turn_begun;
+    bool end_seen; /* libxl's END, after which nothing of libxl comes */
+
+    struct xc_sr_local_config config; /* with the guest's real name */
+    char incoming[XC_SR_LOCAL_NAME_MAX + 1];
+    bool created;
+    bool renamed;
+    struct xc_sr_hv *hv;
+    struct xc_sr_restore_result result;
+};
+
+/* ---- xl_migrate_receive.c ---- */
+
+int xl_receiver_destroy_guest(void *ctx); /* ctx: the receiver */
+int xl_receiver_rename_guest(struct xl_receiver *r);
+
+/* ---- xl_migrate_receive_wire.c ---- */
+
+/* Reads what belongs to xl's and libxl's layers and no octet more; the next
+ * event.  Failures have been reported. */
+int xl_receiver_read_frames(struct xl_receiver *r, uint64_t deadline_us,
+                            enum libxl_postcopy__frame_event *ev_r);
+
+/* The engine's xc_sr_upper_sink.write; ctx is the receiver. */
+int xl_receiver_write_upper(void *ctx, const void *buf, size_t len,
+                            size_t *used_r, bool *done_r);
+
+/* After a plain stream: libxl's END and stock xl's final handshake.  0: the
+ * guest is ours; otherwise the caller destroys it. */
+int xl_receiver_settle_plain(struct xl_receiver *r);
+
+/* Version 2, every page is in: libxl's END, and good-bye. */
+void xl_receiver_close_postcopy2(struct xl_receiver *r);
+
+#endif /* XL_RECEIVE_H */

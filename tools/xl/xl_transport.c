@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_transport.c: the child process that carries a migration, and exact reads
+ * and writes on its channel outside the engine.
+ *
+ * The channel is one socket pair, the child's standard input and output: ssh
+ * and shells take it like pipes, it holds more than a pipe does, and either
+ * direction can be tuned here in one place.
+ */
+#include "xl_transport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+uint64_t xl_now_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static int make_channel(int fds_r[2])
+{
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds_r) ? -errno
+                                                                     : 0;
+}
+
+/* In the child: never returns. */
+static void run_child(const struct xl_target *target, bool paused, int verbose,
+                      int fd)
+{
+    signal(SIGPIPE, SIG_DFL);
+    /* Ctrl-C reaches every process of the terminal; what it means is our
+     * decision, and an ssh that died of it could not carry it over. */
+    signal(SIGINT, SIG_IGN);
+    if ( dup2(fd, 0) < 0 || dup2(fd, 1) < 0 )
+        _exit(126);
+    if ( target->command )
+        execl("/bin/sh", "sh", "-c", target->command, (char *)NULL);
+    else
+    {
+        const char *argv[] = { "xl",
+                               "--local",
+                               target->dir,
+                               verbose > 1 ? "-vv" : "-v",
+                               "migrate-receive",
+                               paused ? "-p" : NULL,
+                               NULL };
+
+        if ( !verbose )
+            memmove(&argv[3], &argv[4], 3 * sizeof(argv[0]));
+        /* The receiver outlives our session if it has to. */
+        setsid();
+        execv("/proc/self/exe", (char *const *)argv);
+    }
+    _exit(127);
+}
+
+int xl_child_start(const struct xl_target *target, bool paused, int verbose,
+                   struct xl_child *child_r)
+{
+    int fds[2], rc = make_channel(fds);
+    pid_t pid;
+
+    if ( rc )
+        return rc;
+    pid = fork();
+    if ( pid < 0 )
+    {
+        rc = -errno;
+        close(fds[0]);
+        close(fds[1]);
+        return rc;
+    }
+    if ( pid == 0 )
+        run_child(target, paused, verbose, fds[1]);
+    close(fds[1]);
+    child_r->pid = pid;
+    child_r->fd = fds[0];
+    return 0;
+}
+
+/* True once the child has ended. */
+static bool wait_for(pid_t pid, int timeout_ms, int *status_r)
+{
+    struct pollfd pfd = { .fd = pidfd_open(pid, 0), .events = POLLIN };
+
+    if ( pfd.fd >= 0 )
+    {
+        uint64_t deadline = xl_now_us() + (uint64_t)timeout_ms * 1000;
+        uint64_t now;
+
+        /* A signal of ours may cut poll() short. */
+        while ( (now = xl_now_us()) < deadline &&
+                poll(&pfd, 1, (int)((deadline - now) / 1000 + 1)) < 0 &&
+                errno == EINTR )
+            ;
+        close(pfd.fd);
+    }
+    return waitpid(pid, status_r, WNOHANG) == pid;
+}
+
+void xl_child_end(struct xl_child *child, int timeout_ms, bool kill_it,
+                  int *status_r)
+{
+    int status = -1;
+
+    if ( child->fd >= 0 )
+        close(child->fd);
+    child->fd = -1;
+    *status_r = -1;
+    if ( !child->pid )
+        return;
+    if ( wait_for(child->pid, timeout_ms, &status) )
+        *status_r = status;
+    else if ( kill_it && !kill(child->pid, SIGTERM) &&
+              wait_for(child->pid, 2000, &status) )
+        *status_r = status;
+    child->pid = 0;
+}
+
+const char *xl_child_status_text(int status, char *buf, size_t len)
+{
+    if ( status == -1 )
+        snprintf(buf, len, "it is still running");
+    else if ( WIFSIGNALED(status) )
+        snprintf(buf, len, "it was ended by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else if ( WIFEXITED(status) )
+        snprintf(buf, len, "its exit status was %d%s", WEXITSTATUS(status),
+                 WEXITSTATUS(status) == 127 ? ": command not found" : "");
+    else
+        snprintf(buf, len, "wait status %d", status);
+    return buf;
+}
+
+/* Waits for events on fd; -ECANCELED if cancel_fd is readable first. */
+static int wait_fd(int fd, short events, uint64_t deadline_us, int cancel_fd)
+{
+    for ( ;; )
+    {
+        struct pollfd fds[2] = { { .fd = fd, .events = events },
+                                 { .fd = cancel_fd, .events = POLLIN } };
+        uint64_t now = xl_now_us();
+        uint64_t left_ms;
+
+        if ( now >= deadline_us )
+            return -ETIMEDOUT;
+        left_ms = (deadline_us - now) / 1000 + 1;
+        if ( poll(fds, 2, left_ms > 60000 ? 60000 : (int)left_ms) < 0 )
+        {
+            if ( errno != EINTR )
+                return -errno;
+            continue;
+        }
+        if ( fds[1].revents )
+            return -ECANCELED;
+        if ( fds[0].revents )
+            return 0;
+    }
+}
+
+int xl_read_exact(int fd, void *buf, size_t len, uint64_t deadline_us,
+                  int cancel_fd)
+{
+    uint8_t *p = buf;
+
+    while ( len )
+    {
+        int rc = wait_fd(fd, POLLIN, deadline_us, cancel_fd);
+        ssize_t got;
+
+        if ( rc )
+            return rc;
+        got = read(fd, p, len);
+        if ( got == 0 || (got < 0 && errno == ECONNRESET) )
+            return -EPIPE;
+        if ( got < 0 && (errno == EAGAIN || errno == EINTR) )
+            continue;
+        if ( got < 0 )
+            return -errno;
+        p += got;
+        len -= (size_t)got;
+    }
+    return 0;
+}
+
+int xl_write_exact(int fd, const void *buf, size_t len, uint64_t deadline_us,
+                   int cancel_fd)
+{
+    const uint8_t *p = buf;
+
+    while ( len )
+    {
+        int rc = wait_fd(fd, POLLOUT, deadline_us, cancel_fd);
+        ssize_t put;
+
+        if ( rc )
+            return rc;
+        put = write(fd, p, len);
+        if ( put < 0 && (errno == EAGAIN || errno == EINTR) )
+            continue;
+        if ( put < 0 )
+            return errno == ECONNRESET ? -EPIPE : -errno;
+        p += put;
+        len -= (size_t)put;
+    }
+    return 0;
+}
+
+/* The rest of the line that began with `have` wrong octets, for a message. */
+static void collect_line(int fd, char *line, size_t have, size_t cap)
+{
+    uint64_t deadline = xl_now_us() + 200000;
+    size_t i;
+
+    while ( have < cap - 1 && !memchr(line, '\n', have) &&
+            !xl_read_exact(fd, line + have, 1, deadline, -1) )
+        have++;
+    line[have] = '\0';
+    line[strcspn(line, "\r\n")] = '\0';
+    for ( i = 0; line[i]; i++ )
+        if ( line[i] < 0x20 || line[i] > 0x7e )
+            line[i] = '.';
+}
+
+int xl_expect(int fd, const char *text, size_t len, uint64_t deadline_us,
+              int cancel_fd, char got_r[80])
+{
+    size_t have;
+
+    for ( have = 0; have < len; have++ )
+    {
+        char octet;
+        int rc = xl_read_exact(fd, &octet, 1, deadline_us, cancel_fd);
+
+        if ( rc )
+            return rc;
+        if ( octet == text[have] )
+            continue;
+        memcpy(got_r, text, have < 40 ? have : 40);
+        have = have < 40 ? have : 40;
+        got_r[have] = octet;
+        collect_line(fd, got_r, have + 1, 80);
+        return -EPROTO;
+    }
+    return 0;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_transport.h: where a migration goes, the child that carries it there,
+ * and the fixed texts of xl's own protocol around the streams.
+ */
+#ifndef XL_TRANSPORT_H
+#define XL_TRANSPORT_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The texts of the protocol, as stock xl says them.  The banner is sent
+ * without its NUL, the others with it. */
+#define XL_TEXT_BANNER    "xl migration receiver ready, send binary domain data.\n"
+#define XL_TEXT_READY     "domain received, ready to unpause"
+#define XL_TEXT_GO        "domain is yours, you are cleared to unpause"
+#define XL_TEXT_REPORT    "my copy unpause results are as follows"
+#define XL_TEXT_POSTCOPY2 "postcopy migration completed successfully"
+
+/* As long as ssh may take to ask for a password. */
+#define XL_BANNER_TIMEOUT_US UINT64_C(60000000)
+
+/* ---- Where to ------------------------------------------------------------- */
+
+struct xl_target
+{
+    char dir[PATH_MAX]; /* a local directory: we start the receiver; or "" */
+    char *command;      /* else: what sh is to run, malloc'd */
+};
+
+/*
+ * carrier: NULL for ssh, "" if dest itself is the command, else what replaces
+ * ssh.  -EINVAL and a line in why if dest cannot be a destination.
+ */
+int xl_target_resolve(const char *dest, const char *carrier, bool paused,
+                      int verbose, struct xl_target *target_r, char *why,
+                      size_t why_len);
+void xl_target_dispose(struct xl_target *target);
+
+/* ---- The child ------------------------------------------------------------- */
+
+struct xl_child
+{
+    pid_t pid; /* 0: none */
+    int fd;    /* our end, both directions; -1: closed */
+};
+
+int xl_child_start(const struct xl_target *target, bool paused, int verbose,
+                   struct xl_child *child_r);
+
+/* Closes our end and waits at most timeout_ms for the child to end; after
+ * that it gets SIGTERM if kill_it is set, and is left alone otherwise.
+ * *status_r as of waitpid(), -1 if it has not ended. */
+void xl_child_end(struct xl_child *child, int timeout_ms, bool kill_it,
+                  int *status_r);
+
+/* What a wait status means, in words. */
+const char *xl_child_status_text(int status, char *buf, size_t len);
+
+/* ---- Exact octets ---------------------------------------------------------- */
+
+uint64_t xl_now_us(void);
+
+/*
+ * All len octets before deadline_us, on a blocking or non-blocking
+ * descriptor.  -EPIPE: end of file or nobody reads; -ETIMEDOUT; -ECANCELED:
+ * cancel_fd became readable (-1: none).
+ */
+int xl_read_exact(int fd, void *buf, size_t len, uint64_t deadline_us,
+                  int cancel_fd);
+int xl_write_exact(int fd, const void *buf, size_t len, uint64_t deadline_us,
+                   int cancel_fd);
+
+/*
+ * Reads the octets of text.  -EPROTO if others come; got_r then holds the
+ * first line of what came instead, made printable.
+ */
+int xl_expect(int fd, const char *text, size_t len, uint64_t deadline_us,
+              int cancel_fd, char got_r[80]);
+
+#endif /* XL_TRANSPORT_H */
