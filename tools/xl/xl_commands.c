@@ -11,7 +11,12 @@
 #include "xl_local.h"
 
 const struct xl_command xl_commands[] = {
-    { "create", NULL, xl_local_create, "[OPTIONS] NAME", "start a guest" },
+    { "create", NULL, xl_local_create,
+      "[--memory SIZE] [--vcpus N] [--workload idle|seq|random]\n"
+      "           [--rate OPS] [--working-set SIZE] [--populate PERCENT]\n"
+      "           [--seed N] [--suspend-delay-us US] [--sync-dirty-log]\n"
+      "           [--paused] NAME",
+      "start a guest" },
     { "list", NULL, xl_local_list, "[--json] [NAME]", "show guests" },
     { "pause", NULL, xl_local_pause, "NAME", "stop a guest's vCPUs" },
     { "unpause", NULL, xl_local_unpause, "NAME", "let them run again" },
