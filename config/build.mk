@@ -59,12 +59,14 @@ LIB_LIBS  := $(if $(XEN_SRC),$(XEN_LIBS))
 
 GUEST_SRC  := $(wildcard tools/libxc/local_guest*.c)
 LIBXL_SRC  := $(wildcard tools/libxl/*.c)
+VECTOR_SRC := $(wildcard tests/vectors/vectors*.c)
 VERIFY_SRC := $(wildcard tools/xl/verify_stream*.c tools/libxl/frames*.c)
 XL_SRC     := $(filter-out tools/xl/verify_stream%,$(wildcard tools/xl/*.c)) \
               $(LIBXL_SRC)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 # Tools of the tests: they stand beside the programs but are not installed.
-TOOL_SRC   := $(wildcard tests/bench/*.c tests/integration/*.c)
+TOOL_SRC   := $(wildcard tests/bench/*.c tests/integration/*.c \
+    tests/vectors/make_vectors.c)
 FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
 
 objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -162,7 +164,7 @@ $(BUILD)/bin/xen-postcopy-guest: $(call objs,$(GUEST_SRC)) $(LIB_A)
 MAINS := tools/xl/xl.c tools/xl/verify_stream.c tools/libxc/local_guest.c
 TEST_A := $(BUILD)/tests/libparts.a
 $(TEST_A): $(call objs,$(sort $(filter-out $(MAINS), \
-    $(XL_SRC) $(VERIFY_SRC) $(GUEST_SRC))))
+    $(XL_SRC) $(VERIFY_SRC) $(GUEST_SRC) $(VECTOR_SRC))))
 	$(make_archive)
 
 .SECONDARY:
@@ -171,6 +173,9 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_A) $(LIB_A)
 $(BUILD)/bin/%: $(BUILD)/obj/tests/bench/%.o $(LIB_A)
 	$(call link_program,$(YAJL_LIBS) -lm)
 $(BUILD)/bin/%: $(BUILD)/obj/tests/integration/%.o $(LIB_A)
+	$(call link_program)
+$(BUILD)/bin/make_vectors: $(call objs,tests/vectors/make_vectors.c \
+    $(VECTOR_SRC))
 	$(call link_program)
 $(BUILD)/fuzz/%: XP_LINK = -fsanitize=fuzzer
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(TEST_A) $(LIB_A)

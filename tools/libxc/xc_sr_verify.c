@@ -362,6 +362,7 @@ int xc_sr_verifier_upper_done(struct xc_sr_verifier *v, uint64_t octets)
 
 int xc_sr_verifier_eof(struct xc_sr_verifier *v)
 {
+    static const uint8_t nothing[1];
     size_t used = 0;
     int rc = v->failed;
 
@@ -373,7 +374,7 @@ int xc_sr_verifier_eof(struct xc_sr_verifier *v)
     if ( !v->reading )
         begin_reading(v, 0);
     /* Let the reader see what is carried: it says what is not there. */
-    rc = run_reader(v, v->carry, v->carry_len, &used);
+    rc = run_reader(v, v->carry ? v->carry : nothing, v->carry_len, &used);
     if ( !rc )
         rc = xc_sr__reader_eof(&v->reader);
     if ( rc )

@@ -15,12 +15,10 @@
 
 void xc_sr__vset_dispose(struct xc_sr_vset *set)
 {
-    for ( size_t i = 0; i < XC_SR_VSET_CHUNKS; i++ )
-    {
+    for ( size_t i = 0; set->chunks && i < XC_SR_VSET_CHUNKS; i++ )
         free(set->chunks[i].words);
-        set->chunks[i].words = NULL;
-        set->chunks[i].count = 0;
-    }
+    free(set->chunks);
+    set->chunks = NULL;
     set->count = 0;
 }
 
@@ -29,7 +27,7 @@ bool xc_sr__vset_has(const struct xc_sr_vset *set, uint64_t pfn)
     const struct xc_sr_vset_chunk *chunk;
     uint64_t bit = pfn % XC_SR_VSET_CHUNK_PFNS;
 
-    if ( pfn >= XC_SR_VERIFY_MAX_PFNS )
+    if ( !set->chunks || pfn >= XC_SR_VERIFY_MAX_PFNS )
         return false;
     chunk = &set->chunks[pfn / XC_SR_VSET_CHUNK_PFNS];
     if ( !chunk->words )
@@ -100,6 +98,10 @@ int xc_sr__vset_add(struct xc_sr_vset *set, uint64_t pfn, uint64_t nr_pages)
     uint64_t end;
     int rc = 0;
 
+    if ( !set->chunks )
+        set->chunks = calloc(XC_SR_VSET_CHUNKS, sizeof(*set->chunks));
+    if ( !set->chunks )
+        return -ENOMEM;
     if ( !xc_sr__add_u64(pfn, nr_pages, &end) || end > XC_SR_VERIFY_MAX_PFNS )
         end = XC_SR_VERIFY_MAX_PFNS;
     while ( !rc && pfn < end )
@@ -137,7 +139,7 @@ int xc_sr__vset_remove(struct xc_sr_vset *set, uint64_t pfn)
 
 uint64_t xc_sr__vset_first(const struct xc_sr_vset *set)
 {
-    for ( uint64_t i = 0; i < XC_SR_VSET_CHUNKS; i++ )
+    for ( uint64_t i = 0; set->chunks && i < XC_SR_VSET_CHUNKS; i++ )
     {
         uint64_t pfn = i * XC_SR_VSET_CHUNK_PFNS;
 

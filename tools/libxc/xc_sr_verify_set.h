@@ -26,7 +26,7 @@ struct xc_sr_vset_chunk
 struct xc_sr_vset
 {
     uint64_t count;
-    struct xc_sr_vset_chunk chunks[XC_SR_VSET_CHUNKS];
+    struct xc_sr_vset_chunk *chunks; /* NULL until something is added */
 };
 
 /* A zeroed struct is an empty set and safe to dispose. */

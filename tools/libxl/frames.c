@@ -27,7 +27,7 @@ const char *libxl_postcopy__frame_name(uint32_t type)
         [LIBXL_PC_FRAME_POSTCOPY_TRANSITION_END] = "POSTCOPY_TRANSITION_END",
     };
 
-    return type < LIBXL_PC_FRAME_COUNT ? names[type] : "unknown";
+    return type < LIBXL_PC_FRAME_COUNT ? names[type] : "UNKNOWN";
 }
 
 /* ---- Life ------------------------------------------------------------------ */

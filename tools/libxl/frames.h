@@ -52,7 +52,7 @@ enum libxl_postcopy__frame_type
 #define LIBXL_PC_EMULATOR_QEMU_TRADITIONAL 1u
 #define LIBXL_PC_EMULATOR_QEMU_UPSTREAM    2u
 
-/* "unknown" for a number that is none of them. */
+/* "UNKNOWN" for a number that is none of them. */
 const char *libxl_postcopy__frame_name(uint32_t type);
 
 /* ---- Reader ---------------------------------------------------------------- */
