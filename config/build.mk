@@ -59,6 +59,7 @@ LIB_LIBS  := $(if $(XEN_SRC),$(XEN_LIBS))
 
 GUEST_SRC  := $(wildcard tools/libxc/local_guest*.c)
 LIBXL_SRC  := $(wildcard tools/libxl/*.c)
+# The golden streams, as functions that build them.
 VECTOR_SRC := $(wildcard tests/vectors/vectors*.c)
 VERIFY_SRC := $(wildcard tools/xl/verify_stream*.c tools/libxl/frames*.c)
 XL_SRC     := $(filter-out tools/xl/verify_stream%,$(wildcard tools/xl/*.c)) \
@@ -177,6 +178,11 @@ $(BUILD)/bin/%: $(BUILD)/obj/tests/integration/%.o $(LIB_A)
 $(BUILD)/bin/make_vectors: $(call objs,tests/vectors/make_vectors.c \
     $(VECTOR_SRC))
 	$(call link_program)
+# The golden streams as files, for fuzzers to start from.
+$(BUILD)/vectors: $(BUILD)/bin/make_vectors
+	$(call say,GEN)
+	@mkdir -p $@
+	$(run)$< $@ && touch $@
 $(BUILD)/fuzz/%: XP_LINK = -fsanitize=fuzzer
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(TEST_A) $(LIB_A)
 	$(call link_program,$(YAJL_LIBS))

@@ -53,7 +53,7 @@ fuzz-clang:
 	@test -n "$(CLANG)" || \
 	    { echo "fuzzing needs clang: run config/install-deps" >&2; exit 1; }
 fuzz-run:
-	@$(SUBMAKE) $(JOBS_J) fuzzers
+	@$(SUBMAKE) $(JOBS_J) fuzzers $(BUILD)/vectors
 	@T=$(T) $(RUN) -j $(CORES) -t $$(($(T) + 60)) $(FUZZ_BIN)
 
 lint:
