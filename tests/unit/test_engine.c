@@ -234,6 +234,20 @@ START_TEST(test_leave_paused)
 }
 END_TEST
 
+/* Its administrator had paused it: it arrives as it left. */
+START_TEST(test_paused_stays_paused)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.src.hv.info.paused = true;
+    run(&p);
+    assert_moved(&p);
+    ck_assert(p.dst.left_paused);
+    pair_dispose(&p);
+}
+END_TEST
+
 START_TEST(test_unpause_is_retried)
 {
     struct pair p;
@@ -500,6 +514,7 @@ int main(void)
     tcase_add_loop_test(tc, test_moves, 0, XC_SR_ARRAY_SIZE(moves));
     tcase_add_test(tc, test_resume_set_is_present);
     tcase_add_test(tc, test_leave_paused);
+    tcase_add_test(tc, test_paused_stays_paused);
     tcase_add_test(tc, test_unpause_is_retried);
     tcase_add_test(tc, test_features_can_be_denied);
     tcase_add_test(tc, test_plain);

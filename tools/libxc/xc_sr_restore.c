@@ -143,7 +143,8 @@ static int take_ownership(struct xc_sr_receiver *r)
         return rc;
     for ( int i = 0; i < UNPAUSE_TRIES; i++ )
     {
-        rc = xc_sr__hv_unpause(r->hv, r->params->leave_paused);
+        rc = xc_sr__hv_unpause(r->hv,
+                               r->params->leave_paused || r->stays_paused);
         if ( !rc )
             break;
         xc_sr__warn(r->log, "domain %u: cannot unpause it: %s",

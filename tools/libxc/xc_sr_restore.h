@@ -73,6 +73,7 @@ struct xc_sr_receiver
     enum xc_sr_owner owner;
     bool advised; /* ADVISE came: version 3 with a hand-over */
     bool may_postcopy;
+    bool stays_paused;   /* its administrator had paused it at the source */
     bool paging; /* the backend traps missing pages */
     bool begun;  /* POSTCOPY_BEGIN came */
     bool upper_done;

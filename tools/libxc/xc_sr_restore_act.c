@@ -140,6 +140,7 @@ static int on_postcopy_advise(struct xc_sr_receiver *r,
                                     "POSTCOPY_ADVISE without a back channel");
     r->advised = true;
     r->may_postcopy = flags & 1u;
+    r->stays_paused = flags & 2u;
     r->features = offered & XC_SR_FEATURES_ALL & ~r->params->deny_features;
     if ( nr_pfns > r->nr_pfns )
     {

@@ -207,13 +207,15 @@ static int relay_upper(struct xc_sr_sender *s)
                                       strerror(-rc));
         rc = xc_sr__outq_copy(&s->out, buf, len);
         s->queued_total += len;
+        /* Known before the last octet is out: the answer may be quick. */
+        s->upper_done = done;
         if ( !rc )
             rc = xc_sr__sender_turn(s, xc_sr__now_us() + (len ? 0 : 1000));
         if ( rc )
             return rc;
     }
-    xc_sr__window_sent(&s->window, s->queued_total, xc_sr__now_us());
     s->upper_done = true;
+    xc_sr__window_sent(&s->window, s->queued_total, xc_sr__now_us());
     return 0;
 }
 
