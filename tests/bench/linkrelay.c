@@ -205,7 +205,7 @@ static int take(struct link *l, struct lane *d, bool *moved_r)
     if ( n <= 0 )
     {
         /* A reset is an end like any other: the command's code says more. */
-        d->eof = true;
+        d->eof = *moved_r = true;
         return 0;
     }
     enqueue(l, d, (size_t)n, now_ns(l));
