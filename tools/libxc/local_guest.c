@@ -226,6 +226,17 @@ static void unlink_socket(const char *name)
     unlink(path);
 }
 
+/* One in which nothing stands says nothing. */
+static void unlink_empty_log(const char *name)
+{
+    char path[XC_SR_LOCAL_NAME_MAX + 8];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s.log", name);
+    if ( !fstat(2, &st) && S_ISREG(st.st_mode) && !st.st_size )
+        unlink(path);
+}
+
 static int set_up(struct guest *g, const struct options *o)
 {
     int rc;
@@ -293,17 +304,18 @@ int main(int argc, char **argv)
         if ( !rc )
             rc = set_up(&g, &o);
         if ( rc )
+        {
+            fprintf(stderr, "%s: %s\n", o.config.name, strerror(-rc));
             unlink_socket(o.config.name);
+        }
     }
     report(rc);
     if ( rc )
-    {
-        fprintf(stderr, "%s: %s\n", o.config.name, strerror(-rc));
         return 1;
-    }
 
     rc = guest_serve(&g, listen_fd);
     unlink_socket(g.name);
+    unlink_empty_log(g.name);
     /* Without running exit handlers: vCPUs may be in the middle of anything. */
     _exit(rc ? 1 : 0);
 }

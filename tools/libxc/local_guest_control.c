@@ -155,15 +155,15 @@ static int do_unpause(struct guest *g, struct request *rq)
     return 0;
 }
 
-static int rename_file(const char *from, const char *to, const char *suffix)
+static int rename_file(const char *from, const char *to, const char *suffix,
+                       unsigned int flags)
 {
     char old_path[XC_SR_LOCAL_NAME_MAX + 8], new_path[sizeof(old_path)];
 
     snprintf(old_path, sizeof(old_path), "%s%s", from, suffix);
     snprintf(new_path, sizeof(new_path), "%s%s", to, suffix);
-    return renameat2(AT_FDCWD, old_path, AT_FDCWD, new_path, RENAME_NOREPLACE)
-               ? -errno
-               : 0;
+    return renameat2(AT_FDCWD, old_path, AT_FDCWD, new_path, flags) ? -errno
+                                                                    : 0;
 }
 
 static int do_rename(struct guest *g, struct request *rq)
@@ -178,11 +178,11 @@ static int do_rename(struct guest *g, struct request *rq)
     rq->msg.len = 0;
     if ( !xc_sr__lw_name_ok(name) )
         return -EINVAL;
-    rc = rename_file(g->name, name, ".sock");
+    rc = rename_file(g->name, name, ".sock", RENAME_NOREPLACE);
     if ( rc )
         return rc;
-    /* The log is for people: an old one of that name may stay instead. */
-    rename_file(g->name, name, ".log");
+    /* A log of that name is of a guest that is no more. */
+    rename_file(g->name, name, ".log", 0);
     memcpy(g->name, name, sizeof(name));
     return 0;
 }

@@ -94,6 +94,9 @@ int xc_sr__lw_connect(const char *dir, const char *name, int *sock_r);
 int xc_sr__lw_call(int sock, struct lw_msg *msg, struct lw_fds *fds_r,
                    uint64_t timeout_us);
 
+/* An error of ours as a line for people. */
+const char *xc_sr__local_why(int rc);
+
 #define LW_TIMEOUT_US 10000000u /* longest answer: a check of all memory */
 
 #endif /* LOCAL_WIRE_H */

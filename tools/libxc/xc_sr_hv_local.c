@@ -35,7 +35,8 @@ int xc_sr__local_ask(struct xc_sr_hv *hv, enum lw_op op, const char *what,
     l->msg->op = op;
     rc = xc_sr__lw_call(l->sock, l->msg, fds_r, LW_TIMEOUT_US);
     if ( rc )
-        xc_sr__error(hv->log, "guest %s: %s: %s", l->name, what, strerror(-rc));
+        xc_sr__error(hv->log, "guest %s: %s: %s", l->name, what,
+                     xc_sr__local_why(rc));
     return rc;
 }
 
@@ -478,7 +479,7 @@ int xc_sr_hv_open_local(const char *dir, const char *name,
 
     rc = xc_sr__lw_connect(dir, name, &l->sock);
     if ( rc )
-        xc_sr__error(log, "%s: guest %s: %s", dir, name, strerror(-rc));
+        xc_sr__error(log, "%s: guest %s: %s", dir, name, xc_sr__local_why(rc));
     else
         rc = attach(hv);
     if ( rc )

@@ -91,6 +91,31 @@ int xc_sr__local_config_check(const struct xc_sr_local_config *config)
     return ok ? 0 : -EINVAL;
 }
 
+const char *xc_sr__local_why(int rc)
+{
+    switch ( rc )
+    {
+    case -ENOENT:
+        return "there is no such guest";
+    case -EEXIST:
+        return "there is a guest of that name already";
+    case -ECONNREFUSED:
+        return "its process is gone";
+    case -ETIMEDOUT:
+        return "it does not answer";
+    case -EBUSY:
+        return "not now: it is migrating, or waits for pages or an operator";
+    case -EALREADY:
+        return "it is in that state already";
+    case -ESHUTDOWN:
+        return "it has crashed";
+    case -EBADMSG:
+        return "it is of another version";
+    default:
+        return strerror(-rc);
+    }
+}
+
 /* ---- Conversations ------------------------------------------------------------ */
 
 /* One question, one answer; the message is the caller's, 32 KiB. */
@@ -105,7 +130,7 @@ static int ask(const char *dir, const char *name, struct lw_msg *msg,
         close(sock);
     }
     if ( rc )
-        xc_sr__error(log, "%s: guest %s: %s", dir, name, strerror(-rc));
+        xc_sr__error(log, "%s: guest %s: %s", dir, name, xc_sr__local_why(rc));
     return rc;
 }
 
@@ -237,7 +262,8 @@ int xc_sr_local_wait(const char *dir, const char *name,
         }
         if ( rc && rc != -ENOENT && rc != -ECONNREFUSED )
         {
-            xc_sr__error(log, "%s: guest %s: %s", dir, name, strerror(-rc));
+            xc_sr__error(log, "%s: guest %s: %s", dir, name,
+                         xc_sr__local_why(rc));
             return rc;
         }
         if ( xc_sr__now_us() >= deadline_us )
@@ -324,7 +350,7 @@ int xc_sr_local_destroy(const char *dir, const char *name,
 
 out:
     if ( rc )
-        xc_sr__error(log, "%s: guest %s: %s", dir, name, strerror(-rc));
+        xc_sr__error(log, "%s: guest %s: %s", dir, name, xc_sr__local_why(rc));
     if ( sock >= 0 )
         close(sock);
     free(msg);
@@ -368,7 +394,7 @@ static bool look(const char *dir, const char *name,
     {
         memset(info, 0, sizeof(*info));
         info->state = XC_SR_LOCAL_DEAD;
-        snprintf(info->why, sizeof(info->why), "%s", strerror(-rc));
+        snprintf(info->why, sizeof(info->why), "%s", xc_sr__local_why(rc));
     }
     snprintf(info->config.name, sizeof(info->config.name), "%s", name);
     return true;

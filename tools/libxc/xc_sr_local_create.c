@@ -194,6 +194,7 @@ int xc_sr_local_create(const char *dir, const struct xc_sr_local_config *config,
     close(fds[0]);
     if ( rc )
         xc_sr__error(log, "%s: guest %s: cannot create it: %s", dir,
-                     config->name, strerror(-rc));
+                     config->name,
+                     rc == -ENOENT ? strerror(ENOENT) : xc_sr__local_why(rc));
     return rc;
 }
