@@ -131,7 +131,10 @@ END_TEST
 static int resolve(const char *dest, const char *carrier, struct xl_target *t)
 {
     char why[256] = "";
-    int rc = xl_target_resolve(dest, carrier, true, 0, t, why, sizeof(why));
+    struct xl_target_wish wish = { .dest = dest,
+                                   .carrier = carrier,
+                                   .paused = true };
+    int rc = xl_target_resolve(&wish, t, why, sizeof(why));
 
     if ( rc )
         ck_assert_msg(why[0] != '\0', "nothing said about %s", dest);

@@ -57,7 +57,7 @@ void xl_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The same for news that are no error. */
 void xl_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* "xl NAME: text", then how to use it; returns XL_EXIT_USAGE. */
+/* "xl NAME: text" and where to read on, in a line; returns XL_EXIT_USAGE. */
 int xl_usage_error(const struct xl_command *command, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -66,6 +66,15 @@ void xl_set_progress_line_open(bool open);
 
 /* The engine's messages on stderr, at the level that -v asks for. */
 void xl_log_init(const struct xl_global *global, struct xc_sr_log *log_r);
+
+/*
+ * For a command that says in its own words what the engine's last error means
+ * for the user: that error is held back until the next message of the engine
+ * or until release(), which drops it if it contains already_said (NULL: never,
+ * "": always).
+ */
+void xl_log_hold(void);
+void xl_log_release(const char *already_said);
 
 /* ---- Handing over to the system's xl -------------------------------------- */
 

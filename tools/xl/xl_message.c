@@ -11,6 +11,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static bool progress_line_open;
 static const char *message_prefix = "xl: ";
@@ -64,26 +65,50 @@ void xl_note(const char *fmt, ...)
 int xl_usage_error(const struct xl_command *command, const char *fmt, ...)
 {
     va_list args;
-    char prefix[64];
 
-    snprintf(prefix, sizeof(prefix), "xl %s: ", command->name);
+    end_progress_line();
+    fprintf(stderr, "xl %s: ", command->name);
     va_start(args, fmt);
-    put_line(prefix, fmt, args);
+    vfprintf(stderr, fmt, args);
     va_end(args);
-    fprintf(stderr, "usage: xl --local DIR %s %s\n", command->name,
-            command->usage);
+    fprintf(stderr, " (`xl help %s` shows how to use it)\n", command->name);
     return XL_EXIT_USAGE;
+}
+
+/* The latest error of the engine, not shown yet. */
+static bool hold_errors;
+static char held_error[400];
+
+static void put_log_line(enum xc_sr_log_level level, const char *line)
+{
+    static const char *const names[] = { "error", "warning", "info", "debug" };
+
+    end_progress_line();
+    fprintf(stderr, "%s%s: %s\n", message_prefix,
+            (unsigned int)level < 4 ? names[level] : "log", line);
+}
+
+void xl_log_release(const char *already_said)
+{
+    if ( held_error[0] && !(already_said && strstr(held_error, already_said)) )
+        put_log_line(XC_SR_LOG_ERROR, held_error);
+    held_error[0] = '\0';
+}
+
+void xl_log_hold(void)
+{
+    hold_errors = true;
 }
 
 static void write_log_line(void *ctx, enum xc_sr_log_level level,
                            const char *line)
 {
-    static const char *const names[] = { "error", "warning", "info", "debug" };
-
     (void)ctx;
-    end_progress_line();
-    fprintf(stderr, "%s%s: %s\n", message_prefix,
-            (unsigned int)level < 4 ? names[level] : "log", line);
+    xl_log_release(NULL);
+    if ( hold_errors && level == XC_SR_LOG_ERROR )
+        snprintf(held_error, sizeof(held_error), "%s", line);
+    else
+        put_log_line(level, line);
 }
 
 void xl_log_init(const struct xl_global *global, struct xc_sr_log *log_r)

@@ -51,7 +51,7 @@ static int check_guest(struct xl_migration *m)
 {
     struct xc_sr_local_info info;
     const char *name = m->args.name;
-    int rc = xc_sr_local_info_get(m->global->local_dir, name, &m->log, &info);
+    int rc = xc_sr_local_info_get(m->global->local_dir, name, NULL, &info);
 
     if ( rc == -ENOENT )
         xl_error("there is no guest `%s` in %s", name, m->global->local_dir);
@@ -104,6 +104,7 @@ static int take_hold(struct xl_migration *m)
         rc = xc_sr_hv_open_local(dir, name, XC_SR_HV_SOURCE, &m->log, &m->hv);
     if ( rc == -EBUSY )
     {
+        xl_log_release("");
         xl_error("another migration of `%s` is under way; `xl migrate-status "
                  "%s` shows it",
                  name, name);
@@ -264,6 +265,7 @@ static enum xc_sr_owner settle(struct xl_migration *m, int rc)
 static int finish(struct xl_migration *m)
 {
     xl_progress_end(&m->progress);
+    xl_log_release(m->why[0] ? m->why : NULL);
     if ( m->owner == XC_SR_OWNER_DONE )
         return finish_done(m);
     if ( m->owner == XC_SR_OWNER_RESUMED )
@@ -313,6 +315,7 @@ static void dispose(struct xl_migration *m)
 {
     int status;
 
+    xl_log_release(NULL);
     xl_child_end(&m->child, CHILD_FAIL_TIMEOUT_MS, m->target.command != NULL,
                  &status);
     xl_migrate_close_requests(m);
@@ -346,6 +349,18 @@ static int migrate(struct xl_migration *m)
     return status;
 }
 
+static int resolve_target(struct xl_migration *m, char *why, size_t why_len)
+{
+    struct xl_target_wish wish = {
+        .dest = m->args.dest,
+        .carrier = m->args.carrier,
+        .paused = m->args.paused,
+        .verbose = m->global->verbose,
+    };
+
+    return xl_target_resolve(&wish, &m->target, why, why_len);
+}
+
 int xl_cmd_migrate(const struct xl_global *global, int argc, char **argv)
 {
     struct xl_migration *m = calloc(1, sizeof(*m));
@@ -358,10 +373,11 @@ int xl_cmd_migrate(const struct xl_global *global, int argc, char **argv)
     m->global = global;
     m->child.fd = m->signal_fd = m->watch_fd = m->journal.dir_fd = -1;
     xl_log_init(global, &m->log);
+    if ( !global->verbose )
+        xl_log_hold();
     rc = xl_migrate_args_parse(argc, argv, &m->args, why, sizeof(why));
     if ( !rc )
-        rc = xl_target_resolve(m->args.dest, m->args.carrier, m->args.paused,
-                               global->verbose, &m->target, why, sizeof(why));
+        rc = resolve_target(m, why, sizeof(why));
     if ( rc )
         status = xl_usage_error(command, "%s", why);
     else

@@ -130,7 +130,15 @@ void xl_migrate_on_progress(void *ctx, const struct xc_sr_progress *p)
 
     m->latest = *p;
     m->latest.stats = NULL;
-    xl_progress_update(&m->progress, p);
+    /* Before the first round nothing is owed by the engine's books. */
+    if ( p->phase == XC_SR_PHASE_SETUP )
+        m->latest.done_pages = 0;
+    /* Version 2 has no word for "it runs": it does when libxl's part is read,
+     * which was sent long ago compared with how often this is called. */
+    if ( m->args.stream_version < 3 && m->upper_sent &&
+         p->phase == XC_SR_PHASE_HANDOVER )
+        m->latest.phase = XC_SR_PHASE_POSTCOPY;
+    xl_progress_update(&m->progress, &m->latest);
 }
 
 static int watch(int epoll_fd, int fd)

@@ -241,8 +241,12 @@ void xl_migrate_settle_plain(struct xl_migration *m, enum xc_sr_owner *owner_r)
                                                      : XC_SR_OWNER_RESUMED;
         return;
     }
+    m->result.stats.commit_us = xl_now_us();
     if ( read_report(m, deadline_us, &ran) )
         *owner_r = XC_SR_OWNER_COMMITTED;
     else
         *owner_r = ran ? XC_SR_OWNER_DONE : XC_SR_OWNER_RESUMED;
+    m->result.stats.end_us = xl_now_us();
+    if ( ran )
+        m->result.stats.running_us = m->result.stats.end_us;
 }

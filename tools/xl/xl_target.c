@@ -78,14 +78,14 @@ static bool is_directory(const char *path)
     return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
-int xl_target_resolve(const char *dest, const char *carrier, bool paused,
-                      int verbose, struct xl_target *target_r, char *why,
-                      size_t why_len)
+int xl_target_resolve(const struct xl_target_wish *wish,
+                      struct xl_target *target_r, char *why, size_t why_len)
 {
-    const char *options[2] = { verbose > 1    ? " -vv"
-                               : verbose == 1 ? " -v"
-                                              : "",
-                               paused ? " -p" : "" };
+    const char *options[2] = { wish->verbose > 1    ? " -vv"
+                               : wish->verbose == 1 ? " -v"
+                                                    : "",
+                               wish->paused ? " -p" : "" };
+    const char *dest = wish->dest, *carrier = wish->carrier;
     const char *colon;
 
     target_r->dir[0] = '\0';

@@ -227,11 +227,10 @@ static void collect_line(int fd, char *line, size_t have, size_t cap)
     while ( have < cap - 1 && !memchr(line, '\n', have) &&
             !xl_read_exact(fd, line + have, 1, deadline, -1) )
         have++;
-    line[have] = '\0';
-    line[strcspn(line, "\r\n")] = '\0';
-    for ( i = 0; line[i]; i++ )
+    for ( i = 0; i < have && line[i] != '\r' && line[i] != '\n'; i++ )
         if ( line[i] < 0x20 || line[i] > 0x7e )
             line[i] = '.';
+    line[i] = '\0';
 }
 
 int xl_expect(int fd, const char *text, size_t len, uint64_t deadline_us,

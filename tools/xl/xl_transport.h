@@ -31,13 +31,17 @@ struct xl_target
     char *command;      /* else: what sh is to run, malloc'd */
 };
 
-/*
- * carrier: NULL for ssh, "" if dest itself is the command, else what replaces
- * ssh.  -EINVAL and a line in why if dest cannot be a destination.
- */
-int xl_target_resolve(const char *dest, const char *carrier, bool paused,
-                      int verbose, struct xl_target *target_r, char *why,
-                      size_t why_len);
+struct xl_target_wish
+{
+    const char *dest;
+    const char *carrier; /* NULL: ssh; "": dest is the command itself */
+    bool paused;         /* the guest is to stay paused there */
+    int verbose;         /* as told to the receiver */
+};
+
+/* -EINVAL and a line in why if dest cannot be a destination. */
+int xl_target_resolve(const struct xl_target_wish *wish,
+                      struct xl_target *target_r, char *why, size_t why_len);
 void xl_target_dispose(struct xl_target *target);
 
 /* ---- The child ------------------------------------------------------------- */
