@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -281,26 +282,40 @@ int xc_sr_local_wait(const char *dir, const char *name,
 
 /* ---- Its end --------------------------------------------------------------------- */
 
-/* The socket's end of file is the process's end. */
-static int wait_end(int sock, uint64_t timeout_us)
+/* The process at the other end, as a descriptor that is readable when it has
+ * ended; what it held is closed by then. */
+static int open_process(int sock, int *pidfd_r)
+{
+    struct ucred peer = { 0 };
+    socklen_t len = sizeof(peer);
+    int fd;
+
+    if ( getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 )
+        return -errno;
+    fd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+    if ( fd < 0 )
+        return -errno;
+    *pidfd_r = fd;
+    return 0;
+}
+
+static int wait_end(int pidfd, uint64_t timeout_us)
 {
     uint64_t deadline_us = xc_sr__now_us() + timeout_us;
 
     for ( ;; )
     {
-        struct pollfd pfd = { .fd = sock, .events = POLLIN };
+        struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
         uint64_t now_us = xc_sr__now_us();
-        char rest[64];
-        ssize_t got;
+        int nr;
 
         if ( now_us >= deadline_us )
             return -ETIMEDOUT;
-        if ( poll(&pfd, 1, xc_sr__poll_ms(deadline_us, now_us)) < 0 &&
-             errno != EINTR )
-            return -errno;
-        got = recv(sock, rest, sizeof(rest), MSG_DONTWAIT);
-        if ( got == 0 || (got < 0 && errno == ECONNRESET) )
+        nr = poll(&pfd, 1, xc_sr__poll_ms(deadline_us, now_us));
+        if ( nr > 0 )
             return 0;
+        if ( nr < 0 && errno != EINTR )
+            return -errno;
     }
 }
 
@@ -313,47 +328,51 @@ static void unlink_dead(const char *dir, const char *name)
         unlink(path);
 }
 
-int xc_sr_local_destroy(const char *dir, const char *name,
-                        const struct xc_sr_log *log)
+/* Asks it to end, and if it does not answer, sees to it. */
+static int end_process(const char *dir, const char *name, int sock, int pidfd,
+                       const struct xc_sr_log *log)
 {
     struct lw_msg *msg = calloc(1, sizeof(*msg));
-    struct ucred peer = { 0 };
-    socklen_t len = sizeof(peer);
-    int sock = -1, rc;
+    int rc;
 
     if ( !msg )
         return -ENOMEM;
-    rc = xc_sr__lw_connect(dir, name, &sock);
-    if ( rc == -ECONNREFUSED )
-    {
-        unlink_dead(dir, name);
-        rc = 0;
-        goto out;
-    }
-    if ( rc )
-        goto out;
-
     msg->op = LW_DESTROY;
     rc = xc_sr__lw_call(sock, msg, NULL, LW_TIMEOUT_US);
-    if ( rc == -ETIMEDOUT &&
-         !getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) &&
-         peer.pid > 0 )
+    free(msg);
+    if ( rc == -ETIMEDOUT )
     {
         xc_sr__warn(log, "%s: guest %s does not answer: killed", dir, name);
-        rc = kill(peer.pid, SIGKILL) ? -errno : 0;
+        rc = (int)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+        rc = rc < 0 ? -errno : 0;
         unlink_dead(dir, name);
     }
     if ( rc == -ECONNREFUSED )
         rc = 0; /* somebody else was faster */
-    if ( !rc )
-        rc = wait_end(sock, END_TIMEOUT_US);
+    return rc ? rc : wait_end(pidfd, END_TIMEOUT_US);
+}
 
-out:
+int xc_sr_local_destroy(const char *dir, const char *name,
+                        const struct xc_sr_log *log)
+{
+    int sock = -1, pidfd = -1, rc;
+
+    rc = xc_sr__lw_connect(dir, name, &sock);
+    if ( !rc )
+        rc = open_process(sock, &pidfd);
+    if ( !rc )
+        rc = end_process(dir, name, sock, pidfd, log);
+    else if ( rc == -ECONNREFUSED || rc == -ESRCH )
+    {
+        unlink_dead(dir, name);
+        rc = 0;
+    }
     if ( rc )
         xc_sr__error(log, "%s: guest %s: %s", dir, name, xc_sr__local_why(rc));
+    if ( pidfd >= 0 )
+        close(pidfd);
     if ( sock >= 0 )
         close(sock);
-    free(msg);
     return rc;
 }
 
