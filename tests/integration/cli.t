@@ -247,7 +247,7 @@ expect_eq "exit code" "$RC" 1
 one_line
 expect_match "message" "$(cat "$T/err")" 'another migration of .g. is under way'
 expect "the first has gone" under_way
-expect_eq "mode of its socket" "$(stat -c %a "$A/g.migration.sock")" 600
+expect_eq "mode of its socket" "$(stat -c %a "$A/g.migration.ctl")" 600
 kill -TERM "$first"
 await "$first" 20
 expect_eq "exit code of the first" "$RC" 1

@@ -191,7 +191,7 @@ START_TEST(a_request_is_answered)
     ck_assert_int_eq(xl_control_ask(dir, "g", "x", answer, sizeof(answer)),
                      -ENOENT);
     ck_assert_int_eq(xl_control_open(dir, "g", echo, &count, &c), 0);
-    snprintf(path, sizeof(path), "%s/g.migration.sock", dir);
+    snprintf(path, sizeof(path), "%s/g.migration.ctl", dir);
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_uint_eq(st.st_mode & 0777, 0600);
     pid = fork();
@@ -231,7 +231,7 @@ START_TEST(clients_that_say_nothing_do_not_shut_others_out)
     pid_t pid;
 
     ck_assert_int_eq(xl_control_open(dir, "g", echo, &count, &c), 0);
-    snprintf(path, sizeof(path), "%s/g.migration.sock", dir);
+    snprintf(path, sizeof(path), "%s/g.migration.ctl", dir);
     memset(junk, 'x', sizeof(junk));
     for ( i = 0; i < 12; i++ )
     {

@@ -88,6 +88,8 @@ int xl_passthrough(const char *path, char **argv);
 /* ---- Sub-commands outside xl_local.c -------------------------------------- */
 
 int xl_cmd_migrate(const struct xl_global *global, int argc, char **argv);
+int xl_cmd_destroy(const struct xl_global *global, int argc, char **argv);
+int xl_cmd_resume(const struct xl_global *global, int argc, char **argv);
 int xl_cmd_migrate_receive(const struct xl_global *global, int argc,
                            char **argv);
 int xl_cmd_migrate_postcopy_now(const struct xl_global *global, int argc,

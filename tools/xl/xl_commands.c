@@ -24,9 +24,9 @@ const struct xl_command xl_commands[] = {
       "have a guest verify all of its memory" },
     { "rename", NULL, xl_local_rename, "NAME NEW-NAME",
       "give a guest another name" },
-    { "resume", NULL, xl_local_resume, "NAME",
+    { "resume", xl_cmd_resume, NULL, "NAME",
       "run a guest here again that a migration left suspended" },
-    { "destroy", NULL, xl_local_destroy, "NAME", "end a guest" },
+    { "destroy", xl_cmd_destroy, NULL, "NAME", "end a guest" },
     { "migrate", xl_cmd_migrate, NULL,
       "[--postcopy] [--precopy-iterations N] [--threshold PAGES]\n"
       "           [--max-downtime MS] [--bandwidth MB/S] "

@@ -105,7 +105,7 @@ int xl_control_open(const char *dir, const char *name,
     c->listen_fd = -1;
     c->handler = handler;
     c->ctx = ctx;
-    snprintf(c->file, sizeof(c->file), "%s.migration.sock", name);
+    snprintf(c->file, sizeof(c->file), "%s.migration.ctl", name);
     c->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     rc = c->dir_fd < 0 || c->epoll_fd < 0 ? -errno : start_listening(c);
@@ -236,7 +236,7 @@ static int connect_to(const char *dir, const char *name, int *fd_r)
 
     if ( dir_fd < 0 )
         return -errno;
-    snprintf(file, sizeof(file), "%s.migration.sock", name);
+    snprintf(file, sizeof(file), "%s.migration.ctl", name);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     rc = fd < 0 ? -errno : make_address(dir_fd, file, &sa);
     if ( !rc && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) )

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
  * xl_control.h: how other processes talk to a migration under way: a socket
- * DIR/NAME.migration.sock, one line in, one line out.
+ * DIR/NAME.migration.ctl, one line in, one line out.
  *
  *     postcopy-now | abort | status | status-json
  *

@@ -11,7 +11,7 @@
 
 #include "xenpostcopy_local.h"
 
-/* Octets of "NAME.migration.sock.new" with the longest name. */
+/* Octets of "NAME.migration.ctl.new" with the longest name. */
 #define XL_JOURNAL_NAME_LEN (XC_SR_LOCAL_NAME_MAX + 24)
 
 struct xl_journal

@@ -228,6 +228,16 @@ static void on_destroy(void *ctx)
 
 /* ---- Running the engine -------------------------------------------------------------------- */
 
+static int put_journal(void *ctx, enum xc_sr_owner owner,
+                       const uint8_t session[16], uint64_t epoch)
+{
+    struct xl_receiver *r = ctx;
+
+    memcpy(r->session, session, sizeof(r->session));
+    r->epoch = epoch;
+    return xl_journal_put(&r->journal, owner, session, epoch);
+}
+
 static int run_engine(struct xl_receiver *r)
 {
     struct xc_sr_restore_params params = {
@@ -236,7 +246,7 @@ static int run_engine(struct xl_receiver *r)
         .send_fd = r->send_fd,
         .leave_paused = r->paused,
         .upper = { .write = xl_receiver_write_upper, .ctx = r },
-        .journal = { .put = xl_journal_put, .ctx = &r->journal },
+        .journal = { .put = put_journal, .ctx = r },
         .prepare = prepare,
         .running = on_running,
         .destroy = on_destroy,
@@ -282,6 +292,8 @@ static int finish(struct xl_receiver *r, int rc)
             xl_note("`%s` was not taken in: %s", r->config.name, r->result.why);
         return give_up(r);
     }
+    /* The record stays: it is what an operator, or recovery, goes by. */
+    (void)put_journal(r, XC_SR_OWNER_LOST, r->session, r->epoch);
     xl_error("`%s` runs here but pages of it are missing for good: %s",
              r->config.name, r->result.why);
     return XL_EXIT_UNKNOWN;

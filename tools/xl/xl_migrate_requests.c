@@ -177,6 +177,22 @@ void xl_migrate_close_requests(struct xl_migration *m)
 
 /* ---- The commands at the other end ------------------------------------------- */
 
+/* Nobody serves requests; a record may tell of a migration that was. */
+static void tell_absence(const struct xl_global *global, const char *name)
+{
+    struct xl_journal_record record;
+
+    if ( xl_journal_read(global->local_dir, name, &record) )
+        xl_error("no migration of `%s` is under way in %s", name,
+                 global->local_dir);
+    else
+        xl_error("no migration of `%s` is under way in %s; the one of process "
+                 "%llu left a record: `%s`, at the %s",
+                 name, global->local_dir, (unsigned long long)record.pid,
+                 xc_sr_owner_name(record.owner),
+                 record.at_source ? "source" : "destination");
+}
+
 /* What the running migration answers, or why there is none. */
 static int ask(const struct xl_global *global, const char *name,
                const char *request)
@@ -186,8 +202,7 @@ static int ask(const struct xl_global *global, const char *name,
                             sizeof(answer));
 
     if ( rc == -ENOENT || rc == -ECONNREFUSED )
-        xl_error("no migration of `%s` is under way in %s", name,
-                 global->local_dir);
+        tell_absence(global, name);
     else if ( rc )
         xl_error("the migration of `%s` does not answer: %s", name,
                  strerror(-rc));

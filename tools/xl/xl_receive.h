@@ -22,6 +22,8 @@ struct xl_receiver
     int signal_fd;
     struct xc_sr_control *control;
     struct xl_journal journal;
+    uint8_t session[16]; /* of the record put last */
+    uint64_t epoch;
 
     struct libxl_postcopy__frames frames;
     uint8_t type_octets[4]; /* of the first record of libxl's turn */
