@@ -248,6 +248,7 @@ static int set_up(struct guest *g, const struct options *o)
     g->handle = g->suspend_event = g->gone_sock = g->missing_uffd = -1;
     atomic_store(&g->stall_ticks, NO_STALL);
 
+    guest_caps_init(g);
     rc = guest_ticks_calibrate();
     if ( !rc )
         rc = guest_mem_init(g);

@@ -30,10 +30,10 @@ struct stalls
 {
     _Atomic uint64_t count;
     _Atomic uint64_t preemptions;
-    uint64_t sum_units;
-    uint64_t max_units;
-    uint64_t hist[XC_SR_HISTOGRAM_BUCKETS];
-    uint32_t *samples;
+    _Atomic uint64_t sum_units;
+    _Atomic uint64_t max_units;
+    _Atomic uint64_t hist[XC_SR_HISTOGRAM_BUCKETS];
+    _Atomic(_Atomic uint32_t *) samples;
 };
 
 struct vcpu
@@ -124,6 +124,7 @@ struct guest
     uint64_t attach_deadline_us; /* incoming: opened by then, or the end */
 
     /* Paging and dirty log; see local_guest_uffd.c. */
+    uint32_t caps; /* XC_SR_HV_CAP_*, constant after start */
     int missing_uffd;
     struct dirty_log *dirty;
 };
@@ -165,7 +166,7 @@ int guest_state_get(struct guest *g, uint8_t *buf, size_t cap, size_t *len_r);
 int guest_state_put(struct guest *g, const uint8_t *buf, size_t len);
 
 /* local_guest_uffd.c */
-uint32_t guest_caps(void);
+void guest_caps_init(struct guest *g);
 int guest_dirty_on(struct guest *g, struct lw_msg *msg, struct lw_fds *fds);
 int guest_dirty_fetch(struct guest *g, bool clean);
 void guest_dirty_off(struct guest *g);

@@ -84,7 +84,7 @@ static int do_info(struct guest *g, struct request *rq)
     fill_info(g, &info);
     memcpy(rq->msg.data, &info, sizeof(info));
     rq->msg.len = sizeof(info);
-    rq->msg.arg[0] = guest_caps();
+    rq->msg.arg[0] = g->caps;
     rq->msg.arg[1] = g->admin_paused;
     return 0;
 }

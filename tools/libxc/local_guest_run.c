@@ -127,6 +127,7 @@ static void write_info(struct vcpu *v)
 {
     struct guest *g = v->g;
     struct timespec until = to_timespec(g->suspend_go_us);
+    uint64_t which = g->suspend_count;
 
     if ( xc_sr__now_us() < g->suspend_go_us )
     {
@@ -139,7 +140,9 @@ static void write_info(struct vcpu *v)
     pthread_mutex_unlock(&g->lock);
     guest_info_write(v);
     pthread_mutex_lock(&g->lock);
-    if ( g->suspend == SUSPEND_GOING && ++g->nr_info == g->config.vcpus )
+    /* It may have been called off meanwhile, and asked for again. */
+    if ( g->suspend == SUSPEND_GOING && g->suspend_count == which &&
+         ++g->nr_info == g->config.vcpus )
     {
         g->suspend = SUSPEND_DONE;
         count_event(g);

@@ -79,16 +79,21 @@ static void keep_sample(struct vcpu *v, uint64_t units)
 {
     struct stalls *s = &v->stalls;
     uint64_t nr = atomic_load(&s->count), at = nr - 1;
+    _Atomic uint32_t *samples = atomic_load(&s->samples);
 
-    if ( !s->samples )
-        s->samples = calloc(NR_SAMPLES, sizeof(*s->samples));
-    if ( !s->samples )
-        return;
+    if ( !samples )
+    {
+        samples = calloc(NR_SAMPLES, sizeof(*samples));
+        if ( !samples )
+            return;
+        atomic_store(&s->samples, samples);
+    }
     /* When full, every stall has the same chance to be among the kept. */
     if ( at >= NR_SAMPLES )
         at = (v->rng >> 11) % nr;
     if ( at < NR_SAMPLES )
-        s->samples[at] = units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
+        atomic_store(&samples[at],
+                     units < UINT32_MAX ? (uint32_t)units : UINT32_MAX);
 }
 
 void guest_slow_op(struct vcpu *v, uint64_t ticks)
@@ -116,7 +121,7 @@ void guest_stalls_reset(struct guest *g)
 {
     for ( uint32_t i = 0; i < g->config.vcpus; i++ )
     {
-        free(g->vcpus[i].stalls.samples);
+        free((void *)atomic_load(&g->vcpus[i].stalls.samples));
         memset(&g->vcpus[i].stalls, 0, sizeof(g->vcpus[i].stalls));
     }
 }
@@ -133,33 +138,39 @@ static uint64_t to_us(uint64_t units)
     return (units * SAMPLE_UNIT + 500) / 1000;
 }
 
+/* Appends what a vCPU has kept, at most max; how many. */
+static size_t copy_samples(struct stalls *s, uint32_t *to, size_t max)
+{
+    _Atomic uint32_t *samples = atomic_load(&s->samples);
+    uint64_t nr = samples ? atomic_load(&s->count) : 0;
+
+    if ( nr > NR_SAMPLES )
+        nr = NR_SAMPLES;
+    if ( nr > max )
+        nr = max;
+    for ( uint64_t i = 0; i < nr; i++ )
+        to[i] = atomic_load_explicit(&samples[i], memory_order_relaxed);
+    return nr;
+}
+
 static void percentiles(struct guest *g, struct xc_sr_local_check *check)
 {
+    size_t nr = 0, max = 0;
     uint32_t *all;
-    size_t nr = 0;
 
     for ( uint32_t i = 0; i < g->config.vcpus; i++ )
     {
         uint64_t count = atomic_load(&g->vcpus[i].stalls.count);
 
-        check->stall_samples += count < NR_SAMPLES ? count : NR_SAMPLES;
+        max += count < NR_SAMPLES ? count : NR_SAMPLES;
     }
-    all = calloc(check->stall_samples, sizeof(*all));
+    all = calloc(max, sizeof(*all));
     if ( !all )
         return;
     for ( uint32_t i = 0; i < g->config.vcpus; i++ )
-    {
-        struct stalls *s = &g->vcpus[i].stalls;
-        uint64_t count = atomic_load(&s->count);
-
-        if ( count > NR_SAMPLES )
-            count = NR_SAMPLES;
-        if ( !s->samples || nr + count > check->stall_samples )
-            continue;
-        memcpy(all + nr, s->samples, count * sizeof(*all));
-        nr += count;
-    }
+        nr += copy_samples(&g->vcpus[i].stalls, all + nr, max - nr);
     qsort(all, nr, sizeof(*all), compare_u32);
+    check->stall_samples = nr;
     if ( nr )
     {
         check->stall_p50_us = to_us(all[(nr - 1) * 50 / 100]);
@@ -180,7 +191,8 @@ void guest_stalls_sum(struct guest *g, struct xc_sr_local_check *check)
         check->stalls += atomic_load(&s->count);
         check->preemptions += atomic_load(&s->preemptions);
         sum += s->sum_units;
-        max = s->max_units > max ? s->max_units : max;
+        if ( s->max_units > max )
+            max = s->max_units;
         for ( unsigned int n = 0; n < XC_SR_HISTOGRAM_BUCKETS; n++ )
             check->stall_hist[n] += s->hist[n];
     }

@@ -81,10 +81,10 @@ static bool available(uint64_t features)
     return true;
 }
 
-uint32_t guest_caps(void)
+void guest_caps_init(struct guest *g)
 {
-    return (available(FEATURES_SYNC) ? XC_SR_HV_CAP_DIRTY : 0) |
-           (available(FEATURES_MISSING) ? XC_SR_HV_CAP_PAGING : 0);
+    g->caps = (available(FEATURES_SYNC) ? XC_SR_HV_CAP_DIRTY : 0) |
+              (available(FEATURES_MISSING) ? XC_SR_HV_CAP_PAGING : 0);
 }
 
 static struct uffdio_range all_of(const struct guest *g)
