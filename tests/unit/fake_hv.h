@@ -27,6 +27,8 @@ struct fake_guest
     uint64_t dirty_seed;
     bool suspend_seen; /* says SEEN on the way */
     unsigned int suspend_polls;
+    unsigned int suspend_slow; /* so many polls between the two vCPUs */
+    bool early_write;          /* the first vCPU's page is dirty */
     bool suspended;
     bool resumed;
     bool retained;
@@ -40,6 +42,7 @@ struct fake_guest
     uint64_t faults[64];
     unsigned int nr_faults;
     unsigned int faults_answered;
+    bool *present_at_start; /* when it was unpaused */
     unsigned int evicted_pages;
     unsigned int unpause_failures;
     int probe_error;

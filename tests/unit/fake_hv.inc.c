@@ -55,7 +55,14 @@ static int fake_suspend_poll(struct xc_sr_hv *hv, uint64_t timeout_us,
         *state_r =
             g->suspend_seen ? XC_SR_HV_SUSPEND_SEEN : XC_SR_HV_SUSPEND_ASKED;
     else
-        *state_r = n < 4 ? XC_SR_HV_SUSPEND_ASKED : XC_SR_HV_SUSPENDED;
+        *state_r = n < 4 + g->suspend_slow ? XC_SR_HV_SUSPEND_ASKED
+                                           : XC_SR_HV_SUSPENDED;
+    /* One vCPU has run its suspend path, the other one is late. */
+    if ( n == 1 && g->suspend_slow )
+    {
+        fake_guest_write(g, g->nr_pfns - 1, 77);
+        g->early_write = true;
+    }
     g->suspended = *state_r == XC_SR_HV_SUSPENDED;
     return 0;
 }
@@ -84,6 +91,8 @@ static int fake_unpause(struct xc_sr_hv *hv, bool leave_paused)
     }
     g->unpaused = true;
     g->left_paused = leave_paused;
+    for ( uint64_t pfn = 0; pfn < g->nr_pfns; pfn++ )
+        g->present_at_start[pfn] = !g->missing[pfn];
     for ( uint64_t pfn = g->nr_pfns; pfn-- && g->nr_faults < g->faults_wanted; )
         if ( g->missing[pfn] )
             g->faults[g->nr_faults++] = pfn;
@@ -188,6 +197,9 @@ static int fake_dirty_fetch(struct xc_sr_hv *hv, enum xc_sr_hv_fetch how,
             xc_sr__pageset_add(set, pfn);
         }
     }
+    if ( g->early_write )
+        xc_sr__pageset_add(set, g->nr_pfns - 1);
+    g->early_write = false;
     *count_r = nr;
     return 0;
 }
@@ -365,6 +377,7 @@ void fake_guest_init(struct fake_guest *g, uint64_t nr_pfns, bool source)
     g->types = calloc(nr_pfns, sizeof(*g->types));
     g->missing = calloc(nr_pfns, sizeof(*g->missing));
     g->populated = calloc(nr_pfns, sizeof(*g->populated));
+    g->present_at_start = calloc(nr_pfns, sizeof(*g->present_at_start));
     g->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->gone_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->dirty_seed = 12345;
@@ -392,6 +405,7 @@ void fake_guest_dispose(struct fake_guest *g)
     free(g->types);
     free(g->missing);
     free(g->populated);
+    free(g->present_at_start);
     close(g->event_fd);
     close(g->gone_fd);
 }

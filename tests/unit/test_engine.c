@@ -221,6 +221,23 @@ START_TEST(test_resume_set_is_present)
 }
 END_TEST
 
+/* However long one vCPU takes, the page of the other one stays in the set. */
+START_TEST(test_resume_set_of_slow_vcpus)
+{
+    struct pair p;
+
+    pair_init(&p, 700, 3);
+    p.src.suspend_seen = _i & 1;
+    p.src.suspend_slow = 20;
+    p.save.max_postcopy_bandwidth_bytes_per_s = 8 << 20;
+    run(&p);
+    assert_moved(&p);
+    ck_assert_msg(p.dst.present_at_start[p.dst.nr_pfns - 1],
+                  "the first vCPU's page was paged out");
+    pair_dispose(&p);
+}
+END_TEST
+
 START_TEST(test_leave_paused)
 {
     struct pair p;
@@ -513,6 +530,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, test_moves, 0, XC_SR_ARRAY_SIZE(moves));
     tcase_add_test(tc, test_resume_set_is_present);
+    tcase_add_loop_test(tc, test_resume_set_of_slow_vcpus, 0, 2);
     tcase_add_test(tc, test_leave_paused);
     tcase_add_test(tc, test_paused_stays_paused);
     tcase_add_test(tc, test_unpause_is_retried);

@@ -417,7 +417,7 @@ static int check_params(struct xc_sr_sender *s)
 static int sender_init(struct xc_sr_sender *s)
 {
     struct xc_sr_pageset *sets[] = { &s->todo, &s->announced, &s->owed,
-                                     &s->owed_all };
+                                     &s->owed_all, &s->older };
     int rc;
 
     xc_sr__writer_init(&s->writer, s->version);
@@ -466,6 +466,7 @@ static void sender_dispose(struct xc_sr_sender *s)
     xc_sr__pageset_dispose(&s->announced);
     xc_sr__pageset_dispose(&s->owed);
     xc_sr__pageset_dispose(&s->owed_all);
+    xc_sr__pageset_dispose(&s->older);
     for ( unsigned int i = 0; i < XC_SR_RESUME_WINDOWS; i++ )
         xc_sr__pageset_dispose(&s->windows[i]);
     free(s);

@@ -33,8 +33,14 @@
  */
 #define XC_SR_URGENT_MAX 4096u
 
-/* Resume set: the windows of the dirty log that are kept apart. */
-#define XC_SR_RESUME_WINDOWS 3u
+/*
+ * Resume set: the windows of the dirty log that are kept apart, and how many
+ * pages of older windows stay with them.  A guest that has stopped its
+ * workload dirties little, so everything since then fits; a window of a busy
+ * guest does not, and what lies before it is forgotten.
+ */
+#define XC_SR_RESUME_WINDOWS     3u
+#define XC_SR_RESUME_OLDER_PAGES 1024u
 
 /* A token bucket over bulk octets; rate 0: no limit. */
 struct xc_sr_rate
@@ -73,7 +79,8 @@ struct xc_sr_sender
     struct xc_sr_pageset owed;      /* post-copy: announced, not sent */
     struct xc_sr_pageset owed_all;  /* post-copy: all that was announced */
     struct xc_sr_pageset windows[XC_SR_RESUME_WINDOWS];
-    uint64_t cursor; /* the push goes on here */
+    struct xc_sr_pageset older; /* small windows before those */
+    uint64_t cursor;            /* the push goes on here */
     uint64_t urgent[XC_SR_URGENT_MAX];
     unsigned int urgent_head;
     unsigned int urgent_nr;

@@ -299,15 +299,31 @@ int xc_sr__sender_discard(struct xc_sr_sender *s)
 
 /* ---- Suspending ------------------------------------------------------------------ */
 
-/* The oldest window is no longer among the last ones: plainly owed. */
+/* No longer near the end: plainly owed. */
+static void retire(struct xc_sr_sender *s, struct xc_sr_pageset *set)
+{
+    if ( set->count == 0 )
+        return;
+    xc_sr__pageset_or(&s->todo, set);
+    xc_sr__pageset_clear(set);
+}
+
+/*
+ * The oldest window makes room.  vCPUs may run their suspend paths any time
+ * apart (the host is busy), so a small window is kept however old it is.
+ */
 static struct xc_sr_pageset *next_window(struct xc_sr_sender *s,
                                          unsigned int nr)
 {
     struct xc_sr_pageset *w = &s->windows[nr % XC_SR_RESUME_WINDOWS];
 
+    if ( s->older.count + w->count > XC_SR_RESUME_OLDER_PAGES )
+        retire(s, &s->older);
+    if ( w->count > XC_SR_RESUME_OLDER_PAGES )
+        retire(s, w);
     if ( w->count )
     {
-        xc_sr__pageset_or(&s->todo, w);
+        xc_sr__pageset_or(&s->older, w);
         xc_sr__pageset_clear(w);
     }
     return w;
@@ -332,7 +348,8 @@ static int wait_suspended(struct xc_sr_sender *s, unsigned int *nr_windows_r)
         {
             /* What it did until now belongs to its workload. */
             for ( unsigned int i = 0; i < XC_SR_RESUME_WINDOWS; i++ )
-                (void)next_window(s, i);
+                retire(s, &s->windows[i]);
+            retire(s, &s->older);
             nr = 0;
             rc = fetch_dirty(s, XC_SR_HV_FETCH_CLEAN, &s->todo, NULL);
         }
@@ -354,11 +371,11 @@ static int wait_suspended(struct xc_sr_sender *s, unsigned int *nr_windows_r)
 
 static int send_resume_set(struct xc_sr_sender *s)
 {
-    struct xc_sr_pageset *set = &s->windows[0];
+    struct xc_sr_pageset *set = &s->older;
     uint64_t start_us = xc_sr__now_us();
     int rc;
 
-    for ( unsigned int i = 1; i < XC_SR_RESUME_WINDOWS; i++ )
+    for ( unsigned int i = 0; i < XC_SR_RESUME_WINDOWS; i++ )
     {
         xc_sr__pageset_or(set, &s->windows[i]);
         xc_sr__pageset_clear(&s->windows[i]);
