@@ -363,6 +363,7 @@ static void receiver_dispose(struct xc_sr_receiver *r)
     xc_sr__pageset_dispose(&r->announced);
     xc_sr__pageset_dispose(&r->missing);
     xc_sr__pageset_dispose(&r->requested);
+    xc_sr__pageset_dispose(&r->early);
     free(r->pending);
     free(r);
 }

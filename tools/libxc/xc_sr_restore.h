@@ -60,6 +60,9 @@ struct xc_sr_receiver
     struct xc_sr_pageset announced; /* at TRANSITION: all that is to come */
     struct xc_sr_pageset missing;   /* announced and not in */
     struct xc_sr_pageset requested; /* missing, and the source was asked */
+    struct xc_sr_pageset early;     /* loaded ahead of their turn */
+    uint64_t ahead_at;              /* offset of the next record to look at */
+    uint64_t ahead_next; /* ... of the one after it, if it is incomplete */
     struct xc_sr_waiter waiters[XC_SR_OUTSTANDING_MAX];
     unsigned int nr_waiters;
 
@@ -73,9 +76,9 @@ struct xc_sr_receiver
     enum xc_sr_owner owner;
     bool advised; /* ADVISE came: version 3 with a hand-over */
     bool may_postcopy;
-    bool stays_paused;   /* its administrator had paused it at the source */
-    bool paging; /* the backend traps missing pages */
-    bool begun;  /* POSTCOPY_BEGIN came */
+    bool stays_paused; /* its administrator had paused it at the source */
+    bool paging;       /* the backend traps missing pages */
+    bool begun;        /* POSTCOPY_BEGIN came */
     bool upper_done;
     bool committed; /* COMMIT came */
     bool ran;
@@ -128,6 +131,11 @@ int xc_sr__receiver_push_data(struct xc_sr_receiver *r,
                               const struct xc_sr_event *ev);
 int xc_sr__receiver_zero_pages(struct xc_sr_receiver *r,
                                const struct xc_sr_event *ev);
+/*
+ * Looks for the answer to a fault behind the bulk that is already in the
+ * window, and loads it first.
+ */
+int xc_sr__receiver_look_ahead(struct xc_sr_receiver *r);
 /* Events of POSTCOPY_DISCARD and POSTCOPY_PFNS. */
 int xc_sr__receiver_discard(struct xc_sr_receiver *r,
                             const struct xc_sr_event *ev);

@@ -109,6 +109,8 @@ static int acknowledge(struct xc_sr_receiver *r, uint64_t step)
 {
     uint64_t used = r->in.total - xc_sr__inbuf_len(&r->in);
 
+    if ( r->owner == XC_SR_OWNER_FINISHED )
+        return 0; /* COMPLETE is the last word on the back channel */
     if ( !(r->features & XC_SR_FEATURE_ACK) || used - r->acked < step ||
          used == r->acked || xc_sr__outq_len(&r->out) > BACK_QUEUE_MAX )
         return 0;
@@ -147,6 +149,7 @@ static int feed_upper(struct xc_sr_receiver *r)
         return 0;
     xc_sr__reader_upper_done(&r->reader, r->upper_used);
     r->upper_done = true;
+    r->ahead_at = r->in.total - xc_sr__inbuf_len(&r->in);
     return 0;
 }
 
@@ -184,8 +187,9 @@ static int next_event(struct xc_sr_receiver *r, bool *stop_r)
                ev.record.id == XC_SR_REC_POSTCOPY_COMMIT);
     if ( ev.kind == XC_SR_EV_CONTENT || ev.kind == XC_SR_EV_TAIL )
         rc = acknowledge(r, ACK_STEP);
-    if ( !rc && ev.kind == XC_SR_EV_CONTENT && r->paging && r->upper_done )
-        rc = xc_sr__receiver_faults(r);
+    /* In post-copy the guest and the wire are looked at after each record. */
+    if ( ev.kind == XC_SR_EV_TAIL && r->paging && r->upper_done )
+        *stop_r = true;
     return rc;
 }
 
@@ -271,11 +275,14 @@ int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us)
         rc = xc_sr__inbuf_fill(&r->in, &r->eof, &got);
     if ( rc )
         return xc_sr__receiver_fail(r, rc, "the stream: %s", strerror(-rc));
-    rc = use_window(r, &stop);
-    if ( rc || stop )
-        return rc;
+    if ( r->paging && r->upper_done )
+        rc = xc_sr__receiver_look_ahead(r);
+    if ( !rc )
+        rc = use_window(r, &stop);
     now_us = xc_sr__now_us();
     xc_sr__receiver_report(r, now_us);
+    if ( rc || stop )
+        return rc;
     if ( got )
         return 0;
     if ( r->eof && !r->ended )

@@ -127,7 +127,9 @@ static int store_run(struct xc_sr_receiver *r, const uint64_t *pfns,
     case FATE_DROP:
         break;
     }
-    r->stats->duplicates += nr;
+    for ( unsigned int i = 0; i < nr; i++ )
+        if ( !xc_sr__pageset_remove(&r->early, pfns[i]) )
+            r->stats->duplicates++;
     return 0;
 }
 
@@ -239,6 +241,61 @@ int xc_sr__receiver_push_data(struct xc_sr_receiver *r,
 
     if ( !rc && ev->kind == XC_SR_EV_ENTRIES )
         rc = check_announced(r, ev);
+    return rc;
+}
+
+/* ---- Looking ahead --------------------------------------------------------- */
+
+#define SINGLE_BODY (XC_SR_PAGES_HEADER_LEN + 8u + XC_SR_PAGE_SIZE)
+
+/*
+ * A record of one page, well-formed, for a pfn that somebody waits for: what
+ * the reader will check when its turn comes holds already.
+ */
+static int load_early(struct xc_sr_receiver *r, const uint8_t *body)
+{
+    uint64_t entry = xc_sr__le64(body + XC_SR_PAGES_HEADER_LEN);
+    uint64_t pfn = xc_sr__entry_pfn(entry);
+
+    if ( xc_sr__le32(body) != 1 || xc_sr__le32(body + 4) != 0 ||
+         (entry & XC_SR_ENTRY_RESERVED) ||
+         !xc_sr__pageset_has(&r->requested, pfn) )
+        return 0;
+    xc_sr__pageset_add(&r->early, pfn);
+    return load_missing(r, &pfn, 1, body + XC_SR_PAGES_HEADER_LEN + 8);
+}
+
+int xc_sr__receiver_look_ahead(struct xc_sr_receiver *r)
+{
+    uint32_t wanted =
+        xc_sr__rec_type(XC_SR_REC_POSTCOPY_PAGE_DATA, r->reader.version);
+    uint64_t base = r->in.total - xc_sr__inbuf_len(&r->in);
+    const uint8_t *window = xc_sr__inbuf_data(&r->in);
+    int rc = 0;
+
+    /* ahead_at is a record's first octet; the layer above has had its part. */
+    /* The reader has begun the record that was incomplete last time. */
+    if ( r->ahead_at < base )
+        r->ahead_at = r->ahead_next;
+    while ( !rc && r->ahead_at + XC_SR_RECORD_HEADER_LEN <= r->in.total )
+    {
+        const uint8_t *head = window + (r->ahead_at - base);
+        uint64_t left = r->in.total - r->ahead_at - XC_SR_RECORD_HEADER_LEN;
+        uint64_t length = ((uint64_t)xc_sr__le32(head + 4) + 7) & ~7ULL;
+
+        if ( xc_sr__le32(head) == wanted && length == SINGLE_BODY )
+        {
+            if ( left < length )
+            {
+                /* It may be the one: look again when it is whole. */
+                r->ahead_next = r->ahead_at + XC_SR_RECORD_HEADER_LEN + length;
+                break;
+            }
+            if ( r->nr_waiters )
+                rc = load_early(r, head + XC_SR_RECORD_HEADER_LEN);
+        }
+        r->ahead_at += XC_SR_RECORD_HEADER_LEN + length;
+    }
     return rc;
 }
 

@@ -13,6 +13,11 @@
 
 #define MIN_RTT_LIFETIME_US 10000000u /* routes change; forget after 10 s */
 #define RATE_INTERVAL_US    5000u     /* shorter ones measure bursts */
+/*
+ * Data for this long beyond the round trip: neither side is scheduled the
+ * microsecond it could go on, and acknowledgements come in steps.
+ */
+#define CUSHION_US          100u
 
 void xc_sr__window_init(struct xc_sr_window *w)
 {
@@ -90,11 +95,12 @@ int xc_sr__window_acked(struct xc_sr_window *w, uint64_t acked, uint64_t now_us)
     sample_rate(w, now_us);
     if ( w->min_rtt_us == 0 || w->bandwidth == 0 )
         return 0;
-    /* A quarter more than the product: acknowledgements come in steps. */
-    if ( !xc_sr__mul_u64(w->bandwidth, w->min_rtt_us, &product) )
+    /* A quarter more than the round trip, so that a growing rate is seen. */
+    if ( !xc_sr__mul_u64(w->bandwidth,
+                         w->min_rtt_us + w->min_rtt_us / 4 + CUSHION_US,
+                         &product) )
         product = UINT64_MAX;
     product = product / 1000000u;
-    product += product / 4;
     if ( product < XC_SR_WINDOW_MIN )
         product = XC_SR_WINDOW_MIN;
     if ( product > XC_SR_WINDOW_MAX )
