@@ -47,6 +47,39 @@ static int check_directories(const struct xl_migration *m)
     return 0;
 }
 
+static int resolve_target(struct xl_migration *m, bool paused, char *why,
+                          size_t why_len)
+{
+    struct xl_target_wish wish = {
+        .dest = m->args.dest,
+        .carrier = m->args.carrier,
+        .paused = paused,
+        .verbose = m->global->verbose,
+    };
+
+    return xl_target_resolve(&wish, &m->target, why, why_len);
+}
+
+/*
+ * A guest that its administrator has paused arrives paused.  Version 3 says so
+ * in the stream; for version 2 it is the receiver's -p.
+ */
+static int keep_paused(struct xl_migration *m, bool paused)
+{
+    char why[64] = "";
+    int rc;
+
+    if ( !paused || m->args.paused || m->args.stream_version >= 3 )
+        return 0;
+    xl_target_dispose(&m->target);
+    m->receive_paused = true;
+    rc = resolve_target(m, true, why, sizeof(why));
+    if ( !rc )
+        return 0;
+    xl_error("cannot start a receiver: %s", strerror(-rc));
+    return XL_EXIT_FAILED;
+}
+
 static int check_guest(struct xl_migration *m)
 {
     struct xc_sr_local_info info;
@@ -76,7 +109,7 @@ static int check_guest(struct xl_migration *m)
     else
     {
         m->config = info.config;
-        return 0;
+        return keep_paused(m, info.state == XC_SR_LOCAL_PAUSED);
     }
     return rc == -ENOENT ? XL_EXIT_USAGE : XL_EXIT_FAILED;
 }
@@ -115,8 +148,8 @@ static int take_hold(struct xl_migration *m)
     if ( !rc )
         rc = xl_migrate_open_requests(m);
     if ( !rc )
-        rc = xl_child_start(&m->target, m->args.paused, m->global->verbose,
-                            &m->child);
+        rc = xl_child_start(&m->target, m->args.paused || m->receive_paused,
+                            m->global->verbose, &m->child);
     if ( !rc )
         return 0;
     xl_error("cannot begin to migrate `%s`: %s; it goes on running here", name,
@@ -349,18 +382,6 @@ static int migrate(struct xl_migration *m)
     return status;
 }
 
-static int resolve_target(struct xl_migration *m, char *why, size_t why_len)
-{
-    struct xl_target_wish wish = {
-        .dest = m->args.dest,
-        .carrier = m->args.carrier,
-        .paused = m->args.paused,
-        .verbose = m->global->verbose,
-    };
-
-    return xl_target_resolve(&wish, &m->target, why, why_len);
-}
-
 int xl_cmd_migrate(const struct xl_global *global, int argc, char **argv)
 {
     struct xl_migration *m = calloc(1, sizeof(*m));
@@ -377,7 +398,7 @@ int xl_cmd_migrate(const struct xl_global *global, int argc, char **argv)
         xl_log_hold();
     rc = xl_migrate_args_parse(argc, argv, &m->args, why, sizeof(why));
     if ( !rc )
-        rc = resolve_target(m, why, sizeof(why));
+        rc = resolve_target(m, m->args.paused, why, sizeof(why));
     if ( rc )
         status = xl_usage_error(command, "%s", why);
     else

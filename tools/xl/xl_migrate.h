@@ -28,7 +28,8 @@ struct xl_migration
     struct xl_child child;
     struct xc_sr_hv *hv;
     struct xc_sr_local_config config;
-    FILE *stats; /* --stats; NULL: none */
+    FILE *stats;         /* --stats; NULL: none */
+    bool receive_paused; /* the receiver gets -p although nobody asked */
 
     struct xc_sr_control *control;
     struct xl_control *server;
