@@ -2,9 +2,9 @@
 /*
  * fuzz_stream.c: the stream reader on hostile octets, without I/O.
  *
- * The first octet of the input chooses direction, version, whether contents
- * are skipped, and how many octets more the reader is shown at a time; the
- * rest is the stream.  Whatever it says: the reader uses no more than it was
+ * The last octet of the input chooses direction, version, whether contents are
+ * skipped, and how many octets more the reader is shown at a time; what is
+ * before it is the stream, so a golden vector is a good seed.  Whatever it says: the reader uses no more than it was
  * shown, its offset never runs back, its events point into the window, it
  * comes to an end, and a second run in one piece comes to the same end.
  * Example streams are mutated in, so that deep phases are reached early.
@@ -40,14 +40,12 @@ static void init_reader(struct xc_sr_reader *r, uint8_t choice)
 {
     switch ( choice & 3 )
     {
-    case 0:
-        xc_sr__reader_init(r, XC_SR_BACK, 2);
-        break;
     case 1:
-        xc_sr__reader_init(r, XC_SR_BACK, 3);
+        xc_sr__reader_init_resuming(r);
         break;
     case 2:
-        xc_sr__reader_init_resuming(r);
+    case 3:
+        xc_sr__reader_init(r, XC_SR_BACK, choice & 3);
         break;
     default:
         xc_sr__reader_init(r, XC_SR_FORWARD, 0);
@@ -154,20 +152,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct xc_sr_reader pieces, whole;
     struct run a, b;
+    uint8_t choice;
     char text[400];
     int rc;
 
     if ( !size )
         return 0;
-    a = (struct run){ .data = data + 1, .len = size - 1 };
-    a.chunk = (size_t)1 << (data[0] >> 3 & 15);
+    a = (struct run){ .data = data, .len = size - 1 };
+    choice = data[a.len];
+    a.chunk = (size_t)1 << (choice >> 3 & 15);
     b = a;
     b.chunk = b.shown = b.len;
     b.chunk += 1;
 
-    init_reader(&pieces, data[0]);
+    init_reader(&pieces, choice);
     rc = run_reader(&a, &pieces);
-    init_reader(&whole, data[0]);
+    init_reader(&whole, choice);
     MUST(rc == run_reader(&b, &whole));
     MUST(a.events == b.events && a.ended == b.ended);
     if ( rc )
@@ -192,12 +192,12 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
     kit_build(s, &w, &index);
     if ( w.len < max_size )
     {
-        uint8_t choice = s->direction == XC_SR_BACK     ? s->version - 2
-                         : s->head == KIT_HEAD_RESUMING ? 2
-                                                        : 3;
+        uint8_t choice = s->direction == XC_SR_BACK     ? (uint8_t)s->version
+                         : s->head == KIT_HEAD_RESUMING ? 1
+                                                        : 0;
 
-        data[0] = choice | (uint8_t)(seed >> 13 & 0x7c);
-        memcpy(data + 1, w.buf, w.len);
+        memcpy(data, w.buf, w.len);
+        data[w.len] = choice | (uint8_t)(seed >> 13 & 0x7c);
         size = w.len + 1;
     }
     xc_sr__writer_dispose(&w);
