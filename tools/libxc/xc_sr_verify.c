@@ -17,16 +17,15 @@
 
 /* ---- Faults ------------------------------------------------------------------ */
 
-int xc_sr__verify_fail(struct xc_sr_verifier *v, int error,
-                       const struct xc_sr_record *rec, uint64_t offset,
-                       const char *field, const char *fmt, ...)
+int xc_sr__verify_fail(struct xc_sr_verifier *v, const struct xc_sr_record *rec,
+                       uint64_t offset, const char *field, const char *fmt, ...)
 {
     struct xc_sr_verify_fault *fault = &v->fault;
     va_list ap;
 
     if ( fault->error )
         return fault->error; /* the first one counts */
-    fault->error = error;
+    fault->error = -EPROTO;
     fault->offset = offset + v->params.base;
     fault->record = rec->number;
     snprintf(fault->type, sizeof(fault->type), "%s", xc_sr__rec_name(rec->id));
@@ -34,7 +33,7 @@ int xc_sr__verify_fail(struct xc_sr_verifier *v, int error,
     va_start(ap, fmt);
     vsnprintf(fault->why, sizeof(fault->why), fmt, ap);
     va_end(ap);
-    return error;
+    return -EPROTO;
 }
 
 /* The reader found it. */

@@ -55,11 +55,10 @@ struct xc_sr_verifier
 
 /* ---- xc_sr_verify.c --------------------------------------------------------- */
 
-/* Notes the first fault, about `rec`; returns error. */
-int xc_sr__verify_fail(struct xc_sr_verifier *v, int error,
-                       const struct xc_sr_record *rec, uint64_t offset,
-                       const char *field, const char *fmt, ...)
-    __attribute__((format(printf, 6, 7)));
+/* Notes the first fault, about `rec`; returns -EPROTO. */
+int xc_sr__verify_fail(struct xc_sr_verifier *v, const struct xc_sr_record *rec,
+                       uint64_t offset, const char *field, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
 
 /* ---- xc_sr_verify_rules.c --------------------------------------------------- */
 

@@ -12,7 +12,6 @@
  */
 #include "xc_sr_verify_priv.h"
 
-#include <errno.h>
 #include <inttypes.h>
 
 static int announce(struct xc_sr_verify_rules *rules, uint64_t pfn,
@@ -46,7 +45,7 @@ static int arrive(struct xc_sr_verifier *v, const struct xc_sr_record *rec,
 
     if ( !v->resuming && pfn < XC_SR_VERIFY_MAX_PFNS &&
          !xc_sr__vset_has(&rules->announced, pfn) )
-        return xc_sr__verify_fail(v, -EPROTO, rec, offset, "pfn",
+        return xc_sr__verify_fail(v, rec, offset, "pfn",
                                   "0x%" PRIx64 " was never announced", pfn);
     return xc_sr__vset_remove(&rules->owed, pfn);
 }
@@ -104,7 +103,7 @@ int xc_sr__verify_rules_end(struct xc_sr_verifier *v,
 
     if ( !rules->owed.count || v->params.allow_missing )
         return 0;
-    return xc_sr__verify_fail(v, -EPROTO, rec, rec->offset, "pages",
+    return xc_sr__verify_fail(v, rec, rec->offset, "pages",
                               "%" PRIu64 " announced pages never came, the "
                               "first is pfn 0x%" PRIx64,
                               rules->owed.count,

@@ -9,6 +9,7 @@
  * verify_stream_nest.c (validator) and by the receiver's upper layer in tools/xl.  It never
  * reads from a descriptor and never allocates more than LIBXL_PC_CONFIG_MAX.
  */
+#include "frames.h"
 #include "frames_priv.h"
 
 #include <errno.h>
