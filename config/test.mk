@@ -38,7 +38,7 @@ check-integration:
 # The unit and integration suites together, as the sanitizer builds run them.
 check-suites: libcheck
 	@$(SUBMAKE) $(JOBS_J) programs tools tests
-	@$(RUN) -j $(CORES) -t 300 $(UNIT_BIN) $(INTEGRATION)
+	@$(RUN) -j $(CORES) -t 500 $(UNIT_BIN) $(INTEGRATION)
 
 check-asan:
 	@$(SUBMAKE) $(ASAN) check-suites
