@@ -129,7 +129,8 @@ int xc_sr__write_exact(int fd, const void *buf, size_t len,
 
 /*
  * A window on what has been read from a descriptor and not yet used.  fill()
- * reads once without blocking; *eof_r becomes true at end of file.  Octets
+ * reads once and waits only where the descriptor blocks; *eof_r is true at end
+ * of file; -ENOBUFS: the window fills the whole buffer, see need().  Octets
  * between start and end are the window; use() drops from its front; need()
  * makes sure that a window of that many octets can be held.
  */
