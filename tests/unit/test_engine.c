@@ -30,6 +30,7 @@ struct pair
     int save_rc;
     int restore_rc;
     bool destroyed;
+    bool ballooned;
     int fd[2];
 };
 
@@ -487,6 +488,38 @@ static void kill_guest(void *ctx)
     ck_assert_int_eq(write(p->dst.gone_fd, &one, sizeof(one)), sizeof(one));
 }
 
+/* The guest balloons while it is being moved: announced pages lose memory. */
+static void balloon_down(void *ctx, const struct xc_sr_progress *progress)
+{
+    struct pair *p = ctx;
+
+    if ( progress->phase != XC_SR_PHASE_POSTCOPY )
+        return;
+    for ( uint64_t pfn = 4000; pfn < 4050; pfn++ )
+    {
+        p->src.types[pfn] = XC_SR_PTYPE_XTAB;
+        p->ballooned = true;
+    }
+}
+
+START_TEST(test_announced_page_becomes_a_hole)
+{
+    struct pair p;
+
+    pair_init(&p, 5000, 3);
+    p.save.deny_features = _i ? XC_SR_FEATURE_ZERO_PAGES : 0;
+    p.save.max_postcopy_bandwidth_bytes_per_s = 40 << 20;
+    p.save.progress = balloon_down;
+    p.save.progress_ctx = &p;
+    run(&p);
+    assert_moved(&p);
+    ck_assert(p.ballooned);
+    ck_assert_uint_eq(p.dst.memory[4049 * XC_SR_PAGE_SIZE], 0);
+    ck_assert(!p.dst.missing[4049]);
+    pair_dispose(&p);
+}
+END_TEST
+
 START_TEST(test_guest_gone)
 {
     struct pair p;
@@ -545,6 +578,7 @@ int main(void)
     tcase_add_test(tc, test_unpause_never_works);
     tcase_add_loop_test(tc, test_hv_call_failures, 0, 2);
     tcase_add_test(tc, test_abort_by_control);
+    tcase_add_loop_test(tc, test_announced_page_becomes_a_hole, 0, 2);
     tcase_add_test(tc, test_guest_gone);
     tcase_add_test(tc, test_receiver_dies_early);
     suite_add_tcase(suite, tc);

@@ -169,7 +169,8 @@ static int next_event(struct xc_sr_receiver *r, bool *stop_r)
     {
         xc_sr__inbuf_use(&r->in, used);
         r->need = ev.need;
-        return xc_sr__inbuf_need(&r->in, ev.need, XC_SR_WHOLE_MAX);
+        return xc_sr__inbuf_need(&r->in, ev.need,
+                                 XC_SR_WHOLE_MAX + XC_SR_RECORD_HEADER_LEN);
     }
     if ( ev.kind == XC_SR_EV_UPPER )
     {

@@ -192,8 +192,13 @@ static int note_entries(struct xc_sr_receiver *r, const struct xc_sr_event *ev)
         if ( pfn >= r->nr_pfns )
             return bad_pfn(r, ev, pfn, "outside the guest");
         if ( xc_sr__ptype_has_data(ptype) )
+        {
             r->pending[r->nr_pending++] = pfn;
-        else if ( ptype == XC_SR_PTYPE_XALLOC )
+            continue;
+        }
+        /* It became a hole since it was announced: nothing will come. */
+        xc_sr__pageset_remove(&r->missing, pfn);
+        if ( ptype == XC_SR_PTYPE_XALLOC )
             rc = populate(r, &pfn, 1);
         if ( rc )
             return rc;

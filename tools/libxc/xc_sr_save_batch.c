@@ -65,8 +65,25 @@ void xc_sr__sender_unmap(struct xc_sr_sender *s)
     s->nr_mapped = 0;
 }
 
+/*
+ * The guest gave a page up after it was announced.  It is owed all the same,
+ * and nobody can tell what it held: zeroes.
+ */
+static void add_hole(struct batch *b, uint64_t pfn, bool elide)
+{
+    static const uint8_t zeroes[XC_SR_PAGE_SIZE];
+
+    if ( elide )
+        b->zero[b->nr_zero++] = pfn;
+    else
+    {
+        b->pages[b->nr_data] = zeroes;
+        b->data[b->nr_data++] = pfn;
+    }
+}
+
 static int sort_batch(struct xc_sr_sender *s, const uint64_t *pfns,
-                      unsigned int nr, struct batch *b)
+                      unsigned int nr, enum xc_sr_class class, struct batch *b)
 {
     uint32_t types[XC_SR_BULK_PAGES];
     uint64_t wanted[XC_SR_BULK_PAGES];
@@ -82,7 +99,9 @@ static int sort_batch(struct xc_sr_sender *s, const uint64_t *pfns,
                                   strerror(-rc));
     for ( unsigned int i = 0; i < nr; i++ )
     {
-        if ( !xc_sr__ptype_has_data(types[i]) )
+        if ( !xc_sr__ptype_has_data(types[i]) && in_postcopy(class) )
+            add_hole(b, pfns[i], elide);
+        else if ( !xc_sr__ptype_has_data(types[i]) )
             b->bare[b->nr_bare++] = entry_of(pfns[i], types[i]);
         else
         {
@@ -173,20 +192,12 @@ int xc_sr__sender_batch(struct xc_sr_sender *s, const uint64_t *pfns,
 {
     uint64_t before = s->queued_total;
     struct batch b;
-    int rc = sort_batch(s, pfns, nr, &b);
+    int rc = sort_batch(s, pfns, nr, class, &b);
 
     if ( rc )
         return rc;
     if ( in_postcopy(class) )
     {
-        /*
-         * Types were looked at when the page was announced and cannot have
-         * changed since the guest was suspended.
-         */
-        if ( b.nr_bare )
-            return xc_sr__sender_fail(
-                s, -EIO, "pfn 0x%llx lost its memory while it was owed",
-                (unsigned long long)xc_sr__entry_pfn(b.bare[0]));
         if ( b.nr_data )
             rc = queue_data(s, XC_SR_REC_POSTCOPY_PAGE_DATA, &b);
     }

@@ -530,7 +530,8 @@ int xc_sr__sender_back(struct xc_sr_sender *s, bool *progress_r)
         return 0;
     rc = use_window(s, &need);
     if ( !rc && need )
-        rc = xc_sr__inbuf_need(&s->in, need, XC_SR_WHOLE_MAX);
+        rc = xc_sr__inbuf_need(&s->in, need,
+                               XC_SR_WHOLE_MAX + XC_SR_RECORD_HEADER_LEN);
     if ( rc && rc != -ECONNABORTED )
         return xc_sr__sender_fail(s, rc, "back channel: %s", strerror(-rc));
     return rc;
