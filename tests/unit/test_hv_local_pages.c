@@ -122,6 +122,10 @@ START_TEST(pages_go_out_and_in)
     ck_assert(!missing[0]);
     read_page(p.to, 10, page);
     ck_assert_mem_eq(page, contents[0], sizeof(page));
+    /* With a frame, or a vCPU would wait for it for ever. */
+    ck_assert_int_eq(
+        lseek(xc_sr__local_of(p.to)->mem_fd, 10 * XC_SR_PAGE_SIZE, SEEK_DATA),
+        10 * XC_SR_PAGE_SIZE);
     close_pair(&p);
 }
 END_TEST
