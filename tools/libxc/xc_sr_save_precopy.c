@@ -15,8 +15,12 @@
 
 #include "xc_sr_save.h"
 
-#define SUSPEND_TIMEOUT_US 60000000u /* as long as stock libxl waits */
-#define WINDOW_US          2000u     /* between two looks at the dirty log */
+#define SUSPEND_TIMEOUT_US   60000000u /* as long as stock libxl waits */
+#define WINDOW_US            2000u     /* between two looks at the dirty log */
+#define DISCARD_TIMEOUT_US   5000000u /* then the rest is done in the downtime */
+#define DISCARD_TURNS        8u
+/* So few can be announced while the guest stands still: under a millisecond. */
+#define DISCARD_ENOUGH_PAGES 256u
 
 /* Batches ahead of the wire: enough to keep it busy, no more. */
 static bool may_queue(struct xc_sr_sender *s, uint64_t *wait_until_us)
@@ -267,7 +271,7 @@ static int discard_batch(struct xc_sr_sender *s, struct runs *r,
     return rc;
 }
 
-int xc_sr__sender_discard(struct xc_sr_sender *s)
+static int discard_todo(struct xc_sr_sender *s)
 {
     uint64_t pfns[XC_SR_HV_BATCH];
     struct runs runs = { 0 };
@@ -294,6 +298,46 @@ int xc_sr__sender_discard(struct xc_sr_sender *s)
     if ( !rc )
         rc = xc_sr__sender_send_set(s, &s->todo, XC_SR_CLASS_PRECOPY);
     xc_sr__window_sent(&s->window, s->queued_total, xc_sr__now_us());
+    return rc;
+}
+
+/* The destination has acted on all that was sent, or takes too long. */
+static int wait_acted(struct xc_sr_sender *s)
+{
+    uint64_t mark = s->queued_total;
+    uint64_t deadline_us = xc_sr__now_us() + DISCARD_TIMEOUT_US;
+
+    while ( s->window.enabled && s->window.acked < mark &&
+            xc_sr__now_us() < deadline_us )
+    {
+        int rc = xc_sr__sender_turn(s, deadline_us);
+
+        if ( rc )
+            return rc;
+    }
+    return 0;
+}
+
+/*
+ * Paging out at the destination takes its time, and the guest is better off
+ * running meanwhile.  What it dirties in that time is announced as well; a
+ * page that was announced may be dirtied again for nothing, so this ends.
+ */
+int xc_sr__sender_discard(struct xc_sr_sender *s)
+{
+    int rc = 0;
+
+    for ( unsigned int n = 0; !rc && n < DISCARD_TURNS; n++ )
+    {
+        if ( n && s->todo.count <= DISCARD_ENOUGH_PAGES )
+            break;
+        rc = discard_todo(s);
+        if ( !rc )
+            rc = wait_acted(s);
+        if ( !rc )
+            rc = fetch_dirty(s, XC_SR_HV_FETCH_CLEAN, &s->todo, NULL);
+        xc_sr__pageset_subtract(&s->todo, &s->announced);
+    }
     return rc;
 }
 
