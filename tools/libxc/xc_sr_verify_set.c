@@ -15,10 +15,11 @@
 
 void xc_sr__vset_dispose(struct xc_sr_vset *set)
 {
-    for ( size_t i = 0; set->chunks && i < XC_SR_VSET_CHUNKS; i++ )
+    for ( uint64_t i = 0; i < set->nr_chunks; i++ )
         free(set->chunks[i].words);
     free(set->chunks);
     set->chunks = NULL;
+    set->nr_chunks = 0;
     set->count = 0;
 }
 
@@ -27,7 +28,7 @@ bool xc_sr__vset_has(const struct xc_sr_vset *set, uint64_t pfn)
     const struct xc_sr_vset_chunk *chunk;
     uint64_t bit = pfn % XC_SR_VSET_CHUNK_PFNS;
 
-    if ( !set->chunks || pfn >= XC_SR_VERIFY_MAX_PFNS )
+    if ( pfn / XC_SR_VSET_CHUNK_PFNS >= set->nr_chunks )
         return false;
     chunk = &set->chunks[pfn / XC_SR_VSET_CHUNK_PFNS];
     if ( !chunk->words )
@@ -93,17 +94,34 @@ static int add_to_chunk(struct xc_sr_vset *set, struct xc_sr_vset_chunk *chunk,
     return 0;
 }
 
+/* Makes room for that many chunks, and some, so that it is rarely done. */
+static int grow(struct xc_sr_vset *set, uint64_t need)
+{
+    uint64_t nr = set->nr_chunks ? set->nr_chunks : 8;
+    struct xc_sr_vset_chunk *chunks;
+
+    while ( nr < need )
+        nr *= 2;
+    if ( nr == set->nr_chunks )
+        return 0;
+    chunks = realloc(set->chunks, nr * sizeof(*chunks));
+    if ( !chunks )
+        return -ENOMEM;
+    memset(chunks + set->nr_chunks, 0, (nr - set->nr_chunks) * sizeof(*chunks));
+    set->chunks = chunks;
+    set->nr_chunks = nr;
+    return 0;
+}
+
 int xc_sr__vset_add(struct xc_sr_vset *set, uint64_t pfn, uint64_t nr_pages)
 {
     uint64_t end;
     int rc = 0;
 
-    if ( !set->chunks )
-        set->chunks = calloc(XC_SR_VSET_CHUNKS, sizeof(*set->chunks));
-    if ( !set->chunks )
-        return -ENOMEM;
     if ( !xc_sr__add_u64(pfn, nr_pages, &end) || end > XC_SR_VERIFY_MAX_PFNS )
         end = XC_SR_VERIFY_MAX_PFNS;
+    if ( pfn < end )
+        rc = grow(set, (end - 1) / XC_SR_VSET_CHUNK_PFNS + 1);
     while ( !rc && pfn < end )
     {
         uint64_t base = pfn - pfn % XC_SR_VSET_CHUNK_PFNS;
@@ -139,7 +157,7 @@ int xc_sr__vset_remove(struct xc_sr_vset *set, uint64_t pfn)
 
 uint64_t xc_sr__vset_first(const struct xc_sr_vset *set)
 {
-    for ( uint64_t i = 0; set->chunks && i < XC_SR_VSET_CHUNKS; i++ )
+    for ( uint64_t i = 0; i < set->nr_chunks; i++ )
     {
         uint64_t pfn = i * XC_SR_VSET_CHUNK_PFNS;
 

@@ -14,7 +14,6 @@
 #include "xenpostcopy_verify.h"
 
 #define XC_SR_VSET_CHUNK_PFNS 32768u
-#define XC_SR_VSET_CHUNKS     (XC_SR_VERIFY_MAX_PFNS / XC_SR_VSET_CHUNK_PFNS)
 
 /* words is NULL while none (count 0) or all of its pfns are members. */
 struct xc_sr_vset_chunk
@@ -26,7 +25,8 @@ struct xc_sr_vset_chunk
 struct xc_sr_vset
 {
     uint64_t count;
-    struct xc_sr_vset_chunk *chunks; /* NULL until something is added */
+    uint64_t nr_chunks; /* as many as the highest member so far needs */
+    struct xc_sr_vset_chunk *chunks;
 };
 
 /* A zeroed struct is an empty set and safe to dispose. */
