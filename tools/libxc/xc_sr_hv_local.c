@@ -337,7 +337,9 @@ static void close_local(struct xc_sr_hv *hv)
     dispose(hv->priv);
 }
 
-/* Which pages have frames now, into set. */
+/* Which pages have contents now, into set.  A frame that write_run() made for
+ * zeroes and nobody has touched since is not among them, and need not be: it
+ * reads as what a hole reads as. */
 static int find_present(const struct local *l, struct xc_sr_pageset *set)
 {
     uint64_t pfn = 0;
