@@ -131,10 +131,8 @@ static int open_stats(struct xl_migration *m)
 static int take_hold(struct xl_migration *m)
 {
     const char *dir = m->global->local_dir, *name = m->args.name;
-    int rc = xl_signals_init(&m->signal_fd);
+    int rc = xc_sr_hv_open_local(dir, name, XC_SR_HV_SOURCE, &m->log, &m->hv);
 
-    if ( !rc )
-        rc = xc_sr_hv_open_local(dir, name, XC_SR_HV_SOURCE, &m->log, &m->hv);
     if ( rc == -EBUSY )
     {
         xl_log_release("");
@@ -174,8 +172,8 @@ static int run_engine(struct xl_migration *m)
 {
     struct xc_sr_save_params params = {
         .hv = m->hv,
-        .send_fd = m->child.fd,
-        .recv_fd = m->child.fd,
+        .send_fd = m->child.send_fd,
+        .recv_fd = m->child.recv_fd,
         .stream_version = m->args.stream_version,
         .plain = m->args.stream_version < 3 && !m->args.policy.allow_postcopy,
         .policy = m->args.policy,
@@ -392,7 +390,8 @@ int xl_cmd_migrate(const struct xl_global *global, int argc, char **argv)
     if ( !m )
         return XL_EXIT_FAILED;
     m->global = global;
-    m->child.fd = m->signal_fd = m->watch_fd = m->journal.dir_fd = -1;
+    m->child.send_fd = m->child.recv_fd = -1;
+    m->signal_fd = m->watch_fd = m->journal.dir_fd = -1;
     xl_log_init(global, &m->log);
     if ( !global->verbose )
         xl_log_hold();
@@ -401,6 +400,11 @@ int xl_cmd_migrate(const struct xl_global *global, int argc, char **argv)
         rc = resolve_target(m, m->args.paused, why, sizeof(why));
     if ( rc )
         status = xl_usage_error(command, "%s", why);
+    else if ( (rc = xl_signals_init(&m->signal_fd)) != 0 )
+    {
+        xl_error("cannot catch signals: %s", strerror(-rc));
+        status = XL_EXIT_FAILED;
+    }
     else
     {
         status = migrate(m);

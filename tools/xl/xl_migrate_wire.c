@@ -77,13 +77,14 @@ int xl_migrate_greet(struct xl_migration *m)
     uint64_t deadline_us = xl_now_us() + XL_BANNER_TIMEOUT_US;
     struct libxl_postcopy__buf b = { .data = NULL };
     char got[80] = "";
-    int rc = xl_expect(m->child.fd, XL_TEXT_BANNER, sizeof(XL_TEXT_BANNER) - 1,
-                       deadline_us, m->signal_fd, got);
+    int rc =
+        xl_expect(m->child.recv_fd, XL_TEXT_BANNER, sizeof(XL_TEXT_BANNER) - 1,
+                  deadline_us, m->signal_fd, got);
 
     if ( !rc )
         rc = build_opening(m, &b);
     if ( !rc )
-        rc = xl_write_exact(m->child.fd, b.data, b.len, deadline_us,
+        rc = xl_write_exact(m->child.send_fd, b.data, b.len, deadline_us,
                             m->signal_fd);
     if ( rc )
         explain(m, rc, got);
@@ -129,7 +130,8 @@ static int write_libxl_end(struct xl_migration *m, uint64_t deadline_us)
     size_t len = 0;
     int rc = put_record(LIBXL_PC_FRAME_END, buf, sizeof(buf), &len);
 
-    return rc ? rc : xl_write_exact(m->child.fd, buf, len, deadline_us, -1);
+    return rc ? rc
+              : xl_write_exact(m->child.send_fd, buf, len, deadline_us, -1);
 }
 
 void xl_migrate_close_postcopy2(struct xl_migration *m)
@@ -139,7 +141,7 @@ void xl_migrate_close_postcopy2(struct xl_migration *m)
     int rc = write_libxl_end(m, deadline_us);
 
     if ( !rc )
-        rc = xl_expect(m->child.fd, XL_TEXT_POSTCOPY2,
+        rc = xl_expect(m->child.recv_fd, XL_TEXT_POSTCOPY2,
                        sizeof(XL_TEXT_POSTCOPY2), deadline_us, -1, got);
     if ( rc && m->global->verbose )
         xl_note("the receiver did not say good-bye (%s); the guest is "
@@ -157,7 +159,7 @@ static int wait_until_received(struct xl_migration *m)
     int rc = write_libxl_end(m, deadline_us);
 
     if ( !rc )
-        rc = xl_expect(m->child.fd, XL_TEXT_READY, sizeof(XL_TEXT_READY),
+        rc = xl_expect(m->child.recv_fd, XL_TEXT_READY, sizeof(XL_TEXT_READY),
                        deadline_us, m->signal_fd, got);
     if ( rc )
         snprintf(m->why, sizeof(m->why),
@@ -185,7 +187,7 @@ static int give_permission(struct xl_migration *m, uint64_t deadline_us)
     {
         m->owner = XC_SR_OWNER_COMMITTED;
         /* A write that fails may have left octets behind: no way back. */
-        rc = xl_write_exact(m->child.fd, XL_TEXT_GO, sizeof(XL_TEXT_GO),
+        rc = xl_write_exact(m->child.send_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO),
                             deadline_us, -1);
         if ( rc )
             snprintf(m->why, sizeof(m->why),
@@ -202,11 +204,11 @@ static int read_report(struct xl_migration *m, uint64_t deadline_us,
 {
     char got[80] = "";
     uint8_t status = 0;
-    int rc = xl_expect(m->child.fd, XL_TEXT_REPORT, sizeof(XL_TEXT_REPORT),
+    int rc = xl_expect(m->child.recv_fd, XL_TEXT_REPORT, sizeof(XL_TEXT_REPORT),
                        deadline_us, -1, got);
 
     if ( !rc )
-        rc = xl_read_exact(m->child.fd, &status, 1, deadline_us, -1);
+        rc = xl_read_exact(m->child.recv_fd, &status, 1, deadline_us, -1);
     if ( !rc && !status )
         *ran_r = true;
     else if ( !rc )
@@ -214,8 +216,8 @@ static int read_report(struct xl_migration *m, uint64_t deadline_us,
         snprintf(m->why, sizeof(m->why),
                  "the guest could not be started there (status %u)", status);
         /* Its copy is destroyed once it says the same word to us. */
-        rc = xl_expect(m->child.fd, XL_TEXT_GO, sizeof(XL_TEXT_GO), deadline_us,
-                       -1, got);
+        rc = xl_expect(m->child.recv_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO),
+                       deadline_us, -1, got);
         *ran_r = false;
     }
     if ( rc )

@@ -3,9 +3,10 @@
  * xl_transport.c: the child process that carries a migration, and exact reads
  * and writes on its channel outside the engine.
  *
- * The channel is one socket pair, the child's standard input and output: ssh
- * and shells take it like pipes, it holds more than a pipe does, and either
- * direction can be tuned here in one place.
+ * The channel is two socket pairs, the child's standard input and output: ssh
+ * and shells take them like pipes, they hold more than pipes do, and either
+ * direction can be tuned here in one place.  They are two because a carrier
+ * that closes its output must be seen to do so while it keeps its input.
  */
 #include "xl_transport.h"
 
@@ -29,21 +30,30 @@ uint64_t xl_now_us(void)
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-static int make_channel(int fds_r[2])
+/* [0] is ours, [1] the child's. */
+static int make_channel(int in_r[2], int out_r[2])
 {
-    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds_r) ? -errno
-                                                                     : 0;
+    int rc;
+
+    if ( socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in_r) )
+        return -errno;
+    if ( !socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out_r) )
+        return 0;
+    rc = -errno;
+    close(in_r[0]);
+    close(in_r[1]);
+    return rc;
 }
 
 /* In the child: never returns. */
 static void run_child(const struct xl_target *target, bool paused, int verbose,
-                      int fd)
+                      const int fds[2])
 {
     signal(SIGPIPE, SIG_DFL);
     /* Ctrl-C reaches every process of the terminal; what it means is our
      * decision, and an ssh that died of it could not carry it over. */
     signal(SIGINT, SIG_IGN);
-    if ( dup2(fd, 0) < 0 || dup2(fd, 1) < 0 )
+    if ( dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 )
         _exit(126);
     if ( target->command )
         execl("/bin/sh", "sh", "-c", target->command, (char *)NULL);
@@ -69,24 +79,30 @@ static void run_child(const struct xl_target *target, bool paused, int verbose,
 int xl_child_start(const struct xl_target *target, bool paused, int verbose,
                    struct xl_child *child_r)
 {
-    int fds[2], rc = make_channel(fds);
+    int in[2], out[2], rc = make_channel(in, out);
     pid_t pid;
 
     if ( rc )
         return rc;
     pid = fork();
-    if ( pid < 0 )
+    if ( pid == 0 )
     {
-        rc = -errno;
-        close(fds[0]);
-        close(fds[1]);
+        const int fds[2] = { in[1], out[1] };
+
+        run_child(target, paused, verbose, fds);
+    }
+    rc = pid < 0 ? -errno : 0;
+    close(in[1]);
+    close(out[1]);
+    if ( rc )
+    {
+        close(in[0]);
+        close(out[0]);
         return rc;
     }
-    if ( pid == 0 )
-        run_child(target, paused, verbose, fds[1]);
-    close(fds[1]);
     child_r->pid = pid;
-    child_r->fd = fds[0];
+    child_r->send_fd = in[0];
+    child_r->recv_fd = out[0];
     return 0;
 }
 
@@ -115,9 +131,11 @@ void xl_child_end(struct xl_child *child, int timeout_ms, bool kill_it,
 {
     int status = -1;
 
-    if ( child->fd >= 0 )
-        close(child->fd);
-    child->fd = -1;
+    if ( child->send_fd >= 0 )
+        close(child->send_fd);
+    if ( child->recv_fd >= 0 )
+        close(child->recv_fd);
+    child->send_fd = child->recv_fd = -1;
     *status_r = -1;
     if ( !child->pid )
         return;

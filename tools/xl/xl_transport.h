@@ -48,8 +48,9 @@ void xl_target_dispose(struct xl_target *target);
 
 struct xl_child
 {
-    pid_t pid; /* 0: none */
-    int fd;    /* our end, both directions; -1: closed */
+    pid_t pid;   /* 0: none */
+    int send_fd; /* to its standard input; -1: closed */
+    int recv_fd; /* from its standard output; -1: closed */
 };
 
 int xl_child_start(const struct xl_target *target, bool paused, int verbose,
