@@ -100,7 +100,8 @@ struct xc_sr_sender
     bool running;
     bool naked; /* NAK: the destination never ran it and never will */
     bool complete;
-    bool at_boundary; /* out holds whole records: ABORT could follow */
+    bool abort_refused; /* asked after COMMIT, and told so */
+    bool at_boundary;   /* out holds whole records: ABORT could follow */
 
     bool spins;          /* in the push: see SPIN_US */
     uint64_t busy_at_us; /* the last turn in which something moved */

@@ -173,6 +173,20 @@ static int lost(struct xc_sr_sender *s, int rc)
                                            : strerror(-rc));
 }
 
+static int heed_control(struct xc_sr_sender *s)
+{
+    if ( !xc_sr__control_aborted(s->params->control) || s->abort_refused )
+        return 0;
+    if ( s->owner == XC_SR_OWNER_NONE )
+        return xc_sr__sender_fail(s, -ECANCELED, "given up on request");
+    s->abort_refused = true;
+    xc_sr__warn(s->log,
+                "domain %u: too late to give up: COMMIT was sent, the guest "
+                "belongs to the destination",
+                s->hv->info.domid);
+    return 0;
+}
+
 int xc_sr__sender_turn(struct xc_sr_sender *s, uint64_t deadline_us)
 {
     bool progress = false;
@@ -194,9 +208,9 @@ int xc_sr__sender_turn(struct xc_sr_sender *s, uint64_t deadline_us)
         return rc;
     if ( s->back_eof && !s->complete && !s->naked )
         return lost(s, -EPIPE);
-    if ( xc_sr__control_aborted(s->params->control) &&
-         s->owner == XC_SR_OWNER_NONE )
-        return xc_sr__sender_fail(s, -ECANCELED, "given up on request");
+    rc = heed_control(s);
+    if ( rc )
+        return rc;
     now_us = xc_sr__now_us();
     xc_sr__sender_report(s, now_us);
     if ( wrote || progress )

@@ -371,11 +371,10 @@ static int on_postcopy_ack(struct xc_sr_sender *s,
     return 0;
 }
 
-static int on_postcopy_stats(struct xc_sr_sender *s,
-                             const struct xc_sr_record *rec)
+/* Where value i of POSTCOPY_STATS goes; NULL: nobody here wants it. */
+static uint64_t *stats_field(struct xc_sr_stats *peer, uint32_t i)
 {
-    struct xc_sr_stats *peer = &s->result->peer_stats;
-    uint64_t *const fields[] = {
+    uint64_t *const head[] = {
         &peer->faults,
         &peer->faults_late,
         &peer->duplicates,
@@ -384,17 +383,34 @@ static int on_postcopy_stats(struct xc_sr_sender *s,
         &peer->fault_service_sum_us,
         &peer->fault_service_max_us,
     };
-    const size_t nr_fields = XC_SR_ARRAY_SIZE(fields);
+    /* After the histogram: downtime seen there, pages in. */
+    uint64_t *const tail[] = {
+        NULL,
+        NULL,
+        &peer->bytes_total,
+        &peer->skipped_records,
+    };
+
+    if ( i < XC_SR_ARRAY_SIZE(head) )
+        return head[i];
+    i -= XC_SR_ARRAY_SIZE(head);
+    if ( i < XC_SR_HISTOGRAM_BUCKETS )
+        return &peer->fault_service_hist[i];
+    i -= XC_SR_HISTOGRAM_BUCKETS;
+    return i < XC_SR_ARRAY_SIZE(tail) ? tail[i] : NULL;
+}
+
+static int on_postcopy_stats(struct xc_sr_sender *s,
+                             const struct xc_sr_record *rec)
+{
     uint32_t count = xc_sr__le32(rec->body);
 
     for ( uint32_t i = 0; i < count; i++ )
     {
-        uint64_t value = xc_sr__le64(rec->body + 8 + 8u * i);
+        uint64_t *field = stats_field(&s->result->peer_stats, i);
 
-        if ( i < nr_fields )
-            *fields[i] = value;
-        else if ( i < nr_fields + XC_SR_HISTOGRAM_BUCKETS )
-            peer->fault_service_hist[i - nr_fields] = value;
+        if ( field )
+            *field = xc_sr__le64(rec->body + 8 + 8u * i);
     }
     s->result->peer_stats_valid = true;
     return 0;

@@ -309,8 +309,12 @@ struct xc_sr_journal
 
 struct xc_sr_save_params
 {
-    struct xc_sr_hv *hv;         /* borrowed */
-    int send_fd;                 /* the stream, borrowed, made non-blocking */
+    struct xc_sr_hv *hv; /* borrowed */
+    /*
+     * The stream, borrowed, made non-blocking.  A socket or a pipe; with a
+     * pipe the caller has SIGPIPE ignored or blocked.  May be recv_fd too.
+     */
+    int send_fd;
     int recv_fd;                 /* the back channel, likewise; -1: none */
     unsigned int stream_version; /* 2 or 3 */
     /*
