@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-only
 #
 # From sources to libraries and programs.  Sources are found by pattern, so a
-# new file needs no line here; a program is built when its main file exists.
+# new file needs no line here.
 
 # ---- flags ---------------------------------------------------------------
 
@@ -82,9 +82,8 @@ LIB_A  := $(BUILD)/lib/libxenpostcopy.a
 LIB_SO := $(BUILD)/lib/$(SO_REAL)
 PC     := $(BUILD)/lib/xenpostcopy.pc
 
-PROGRAMS := $(if $(wildcard tools/xl/xl.c),$(BUILD)/bin/xl) \
-    $(if $(wildcard tools/xl/verify_stream.c),$(BUILD)/bin/xen-verify-stream) \
-    $(if $(wildcard tools/libxc/local_guest.c),$(BUILD)/bin/xen-postcopy-guest)
+PROGRAMS := $(BUILD)/bin/xl $(BUILD)/bin/xen-verify-stream \
+            $(BUILD)/bin/xen-postcopy-guest
 UNIT_BIN  := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 TOOL_BIN  := $(addprefix $(BUILD)/bin/,$(notdir $(basename $(TOOL_SRC))))
 FUZZ_BIN  := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))

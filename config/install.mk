@@ -12,9 +12,9 @@ MAN_SECTION  = $(subst .,,$(suffix $(1)))
 
 # One line for each installed file: mode, source, place.
 define INSTALLED
-$(if $(wildcard tools/xl/xl.c),0755 $(BUILD)/bin/xl $(PKGLIBEXEC)/bin/xl)
-$(if $(wildcard tools/xl/verify_stream.c),0755 $(BUILD)/bin/xen-verify-stream $(bindir)/xen-verify-stream)
-$(if $(wildcard tools/libxc/local_guest.c),0755 $(BUILD)/bin/xen-postcopy-guest $(PKGLIBEXEC)/xen-postcopy-guest)
+0755 $(BUILD)/bin/xl $(PKGLIBEXEC)/bin/xl
+0755 $(BUILD)/bin/xen-verify-stream $(bindir)/xen-verify-stream
+0755 $(BUILD)/bin/xen-postcopy-guest $(PKGLIBEXEC)/xen-postcopy-guest
 0644 $(LIB_SO) $(libdir)/$(SO_REAL)
 0644 $(LIB_A) $(libdir)/libxenpostcopy.a
 0644 $(PC) $(libdir)/pkgconfig/xenpostcopy.pc
