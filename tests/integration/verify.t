@@ -189,10 +189,52 @@ run --back "$T/v/postcopy3"
 expect_eq "a forward stream, exit code" "$RC" 1
 end
 
+begin "-f xl: the texts of two xl around the streams"
+banner='xl migration receiver ready, send binary domain data.\n'
+ready='domain received, ready to unpause\0'
+go='domain is yours, you are cleared to unpause\0'
+# texts WANTED-EXIT-CODE WHAT FORMAT [OPTION...]: judges a stream of printf's
+texts()
+{
+    local wanted=$1 what=$2 format=$3
+    shift 3
+    # shellcheck disable=SC2059 # the format is the point
+    printf "$format" >"$T/texts"
+    run "$@" "$T/texts"
+    expect_eq "$what, exit code ($(cat "$T/err"))" "$RC" "$wanted"
+}
+report='my copy unpause results are as follows\0'
+texts 0 "it runs there" "$banner$ready$report\0" --back -f xl
+texts 0 "it failed there" "$banner$ready$report\1$go" --back -f xl
+texts 1 "go, but it runs there" "$banner$ready$report\0$go" --back -f xl
+texts 1 "no report" "$banner$ready" --back -f xl
+texts 1 "half a text" "$banner${ready%?????}" --back -f xl
+texts 1 "no banner" "$ready" --back -f xl
+texts 1 "banner alone" "$banner" --back -f xl
+texts 1 "another banner" "xl migration retriever" --back -f xl
+# shellcheck disable=SC2059
+(printf "$banner" && cat "$T/v/back3") >"$T/texts"
+run --back -f xl "$T/texts"
+expect_eq "version 3 back channel, exit code" "$RC" 0
+# shellcheck disable=SC2059
+(printf "$banner" && cat "$T/v/back2" &&
+    printf 'postcopy migration completed successfully\0') >"$T/texts"
+run --back -f xl "$T/texts"
+expect_eq "version 2 back channel, exit code" "$RC" 0
+# shellcheck disable=SC2059
+(cat "$T/v/xl-stock3-hvm" && printf "$go") >"$T/texts"
+run "$T/texts"
+expect_eq "permission after a plain stream, exit code" "$RC" 0
+# shellcheck disable=SC2059
+(cat "$T/v/xl-postcopy3" && printf "$go") >"$T/texts"
+run "$T/texts"
+expect_eq "permission after a post-copy stream, exit code" "$RC" 1
+end
+
 # ---- Trouble ----------------------------------------------------------------------
 
 begin "usage and I/O errors: exit 2 and one line"
-for args in '--nonsense' '-f xm x' 'a b' '-v --json x' '--back -f xl x' \
+for args in '--nonsense' '-f xm x' 'a b' '-v --json x' '--back -f libxl x' \
     '--stream-version 3 x' '--back --stream-version 1 x'
 do
     # shellcheck disable=SC2086 # words are meant

@@ -37,7 +37,8 @@ static const char help[] =
     "  -f, --format FORMAT     auto (default), libxc, libxl or xl\n"
     "  -v, --verbose           one line for each record\n"
     "      --json              one JSON object instead of text\n"
-    "      --back              FILE is a capture of the back channel\n"
+    "      --back              FILE is a capture of the back channel; with\n"
+    "                          -f xl, of all that migrate-receive says\n"
     "      --stream-version N  of the back channel: 2 or 3 (default: found "
     "out)\n"
     "      --partial           announced pages may be missing at the end\n"
@@ -143,9 +144,8 @@ static int check_arguments(struct arguments *args, int argc, char **argv)
         problem = "more than one file";
     else if ( args->verbose && args->json )
         problem = "-v and --json exclude each other";
-    else if ( args->options.back && args->options.format != VERIFY_AUTO &&
-              args->options.format != VERIFY_LIBXC )
-        problem = "a back channel (--back) is of format libxc";
+    else if ( args->options.back && args->options.format == VERIFY_LIBXL )
+        problem = "a back channel (--back) is of format libxc or xl";
     else if ( args->options.version && !args->options.back )
         problem = "--stream-version is for --back: a stream names its own";
     if ( problem )
@@ -184,7 +184,9 @@ static void print_summary(const struct verify_nest *n, const char *name)
     struct xc_sr_verify_report report;
     uint64_t pages = 0;
 
-    xc_sr_verifier_report(n->libxc, &report);
+    memset(&report, 0, sizeof(report));
+    if ( n->libxc ) /* a plain migration has no back channel of libxc's */
+        xc_sr_verifier_report(n->libxc, &report);
     for ( unsigned int i = 0; i < XC_SR_VERIFY_PAGE_TYPES; i++ )
         pages += report.by_page_type[i].count;
     printf("%s: valid %s %s, version %u%s%s, %" PRIu64 " records", name,

@@ -36,8 +36,19 @@ enum verify_turn
     VERIFY_TURN_DETECT, /* the format is not known yet */
     VERIFY_TURN_FRAMES,
     VERIFY_TURN_LIBXC,
+    VERIFY_TURN_TEXT,   /* a fixed text of xl's */
+    VERIFY_TURN_ANSWER, /* after the receiver's banner: a text or libxc */
     VERIFY_TURN_PEEK, /* bare libxc at TRANSITION: do libxl's records follow? */
     VERIFY_TURN_DONE,
+};
+
+enum verify_text
+{
+    VERIFY_TEXT_BANNER,
+    VERIFY_TEXT_READY,
+    VERIFY_TEXT_REPORT,
+    VERIFY_TEXT_POSTCOPY2,
+    VERIFY_TEXT_GO,
 };
 
 struct verify_nest
@@ -52,6 +63,10 @@ struct verify_nest
     uint8_t peek[8];
     size_t peek_have;
     size_t peek_want;
+    enum verify_text text; /* being read */
+    size_t text_at;
+    uint32_t text_may; /* texts that may come next, a bit each */
+    bool text_due;     /* one of them has to */
     struct xc_sr_verify_fault fault;
 };
 
@@ -66,6 +81,12 @@ uint64_t verify_nest_skippable(const struct verify_nest *n);
 int verify_nest_skip(struct verify_nest *n, uint64_t octets);
 /* No more octets. */
 int verify_nest_eof(struct verify_nest *n);
+
+/* verify_stream_text.c.  begin(): does a text that may come now begin with
+ * this octet?  feed(): false at an octet that is not of the text. */
+bool verify_text_begin(struct verify_nest *n, uint8_t first);
+bool verify_text_feed(struct verify_nest *n, const uint8_t *p, size_t len,
+                      size_t *used_r);
 
 /* Feeds the nest from a descriptor to its end; an error without n->fault is
  * one of I/O or memory. */

@@ -105,7 +105,6 @@ static void put_libxc(yajl_gen gen, const struct xc_sr_verify_report *report)
     put_counts(gen, "pages", report->by_page_type, XC_SR_VERIFY_PAGE_TYPES);
     put_number(gen, "zero_pages", report->zero_pages);
     put_number(gen, "nr_pfns", report->nr_pfns);
-    put_number(gen, "unknown_records", report->unknown);
     put_bool(gen, "postcopy", report->postcopy);
     put_bool(gen, "aborted", report->aborted);
     put_number(gen, "announced_pages", report->announced_pages);
@@ -154,6 +153,7 @@ int verify_json_report(const struct verify_nest *n, const char *name, FILE *out)
     put_number(gen, "bytes", n->offset);
     put_libxc(gen, &report);
     put_libxl(gen, &n->frames);
+    put_number(gen, "unknown_records", report.unknown + n->frames.nr_unknown);
     put_fault(gen, &n->fault);
     yajl_gen_map_close(gen);
 

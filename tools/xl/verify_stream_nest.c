@@ -134,9 +134,11 @@ static void after_libxc(struct verify_nest *n, enum xc_sr_verify_status status)
         begin_frames(n, LIBXL_PC_TURN_CHECKPOINT);
         break;
     case XC_SR_VERIFY_END:
+        if ( n->options.back && n->format == VERIFY_XL && report.version == 2 )
+            n->text_may = 1u << VERIFY_TEXT_POSTCOPY2;
         /* In version 3 libxl's END has come at the transition; an aborted
          * stream has none. */
-        if ( n->format == VERIFY_LIBXC || report.aborted ||
+        if ( n->format == VERIFY_LIBXC || n->options.back || report.aborted ||
              (report.postcopy && report.version != 2) )
             n->turn = VERIFY_TURN_DONE;
         else
@@ -164,7 +166,14 @@ static int detect(struct verify_nest *n)
             return fail(n, "stream", "format",
                         "begins like none of xl, libxl and libxc");
     }
-    if ( n->format == VERIFY_LIBXC )
+    if ( n->options.back && n->format == VERIFY_XL )
+    {
+        n->text_may = 1u << VERIFY_TEXT_BANNER;
+        n->turn = VERIFY_TURN_DONE;
+        n->text_due = true;
+        return 0;
+    }
+    if ( n->format == VERIFY_LIBXC || n->options.back )
         return begin_libxc(n);
     libxl_postcopy__frames_init(&n->frames, n->format == VERIFY_XL
                                                 ? LIBXL_PC_START_XL
@@ -281,6 +290,8 @@ static int on_frame(struct verify_nest *n, enum libxl_postcopy__frame_event ev)
         return end_frames(n);
     case LIBXL_PC_EV_END:
         n->turn = VERIFY_TURN_DONE;
+        if ( n->format == VERIFY_XL && n->frames.turn == LIBXL_PC_TURN_FINAL )
+            n->text_may = 1u << VERIFY_TEXT_GO; /* a migration, not a save */
         return 0;
     case LIBXL_PC_EV_MORE:
     case LIBXL_PC_EV_BODY:
@@ -328,6 +339,17 @@ static int feed_libxc(struct verify_nest *n, const uint8_t *p, size_t len,
     return 0;
 }
 
+static int feed_text(struct verify_nest *n, const uint8_t *p, size_t len,
+                     size_t *used_r)
+{
+    size_t used = 0;
+    bool fits = verify_text_feed(n, p, len, &used);
+
+    n->offset += used;
+    *used_r = used;
+    return fits ? 0 : fail(n, "xl message", "text", "not what xl says here");
+}
+
 int verify_nest_feed(struct verify_nest *n, const void *data, size_t len)
 {
     const uint8_t *p = data;
@@ -349,9 +371,19 @@ int verify_nest_feed(struct verify_nest *n, const void *data, size_t len)
         case VERIFY_TURN_LIBXC:
             rc = feed_libxc(n, p, len, &used);
             break;
+        case VERIFY_TURN_TEXT:
+            rc = feed_text(n, p, len, &used);
+            break;
+        case VERIFY_TURN_ANSWER:
+            if ( !verify_text_begin(n, *p) )
+                rc = begin_libxc(n);
+            break;
         case VERIFY_TURN_DONE:
-            rc = fail(n, "end of stream", "trailing",
-                      "octets after the end of the stream");
+            if ( !verify_text_begin(n, *p) )
+                rc = fail(n, n->text_due ? "xl message" : "end of stream",
+                          n->text_due ? "text" : "trailing",
+                          n->text_due ? "none that may come here"
+                                      : "octets after the end of the stream");
             break;
         }
         p += used;
@@ -407,7 +439,12 @@ int verify_nest_eof(struct verify_nest *n)
         break;
     case VERIFY_TURN_LIBXC:
         break;
+    case VERIFY_TURN_TEXT:
+    case VERIFY_TURN_ANSWER:
+        return fail(n, "xl message", "text", "the stream ends here");
     case VERIFY_TURN_DONE:
+        if ( n->text_due )
+            return fail(n, "xl message", "text", "the stream ends before it");
         return 0;
     }
     rc = xc_sr_verifier_eof(n->libxc);
@@ -421,7 +458,9 @@ int verify_nest_init(struct verify_nest *n,
 {
     memset(n, 0, sizeof(*n));
     n->options = *options;
-    n->format = options->back ? VERIFY_LIBXC : options->format;
+    n->format = options->format;
+    if ( options->back && n->format != VERIFY_XL )
+        n->format = VERIFY_LIBXC;
     if ( n->format != VERIFY_AUTO )
         return detect(n);
     n->turn = VERIFY_TURN_DETECT;
