@@ -236,6 +236,10 @@ static int on_postcopy_begin(struct xc_sr_receiver *r,
 static int on_postcopy_pfns_begin(struct xc_sr_receiver *r,
                                   const struct xc_sr_event *ev)
 {
+    uint32_t reason = XC_SR_REASON_FAILED;
+    char why[XC_SR_MAX_TEXT] = "";
+    int rc;
+
     (void)ev;
     /* Version 2 has no ADVISE: this is the first that is heard of it. */
     if ( r->paging || r->reader.version >= 3 )
@@ -243,6 +247,11 @@ static int on_postcopy_pfns_begin(struct xc_sr_receiver *r,
     if ( !xc_sr__receiver_has_back(r) )
         return xc_sr__receiver_fail(r, -EINVAL,
                                     "post-copy without a back channel");
+    /* Nobody can be told any more; failing here is failing before TRANSITION. */
+    rc = xc_sr__hv_paging_probe(r->hv, &reason, why, sizeof(why));
+    if ( rc )
+        return xc_sr__receiver_fail(r, rc, "%s",
+                                    why[0] ? why : xc_sr_reason_name(reason));
     return xc_sr__receiver_paging_on(r);
 }
 
