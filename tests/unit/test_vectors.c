@@ -326,6 +326,26 @@ START_TEST(pfn_outside_the_guest)
 }
 END_TEST
 
+/* Two faults in one record, found by different rules: the first one counts. */
+START_TEST(same_fault_however_cut)
+{
+    static const size_t pieces[] = { 1, 8, 11, 64, 100000 };
+    struct vector *v = find("postcopy2");
+
+    *entry_of(v, "POSTCOPY_PAGE_DATA", 0) = 8;
+    entry_of(v, "POSTCOPY_PAGE_DATA", 1)[6] = 0xff;
+    for ( size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++ )
+    {
+        struct verdict verdict =
+            judge_in_pieces(v, v->len, pieces[i], i % 2 != 0);
+
+        ck_assert_msg(strstr(verdict.fault.why, "0x8 was never announced"),
+                      "in %zus: %s", pieces[i], verdict.text);
+    }
+    vec_free(v);
+}
+END_TEST
+
 static Suite *vectors_suite(void)
 {
     Suite *s = suite_create("vectors");
@@ -345,6 +365,7 @@ static Suite *vectors_suite(void)
     tcase_add_test(tc, page_never_came);
     tcase_add_test(tc, pulled_out_by_page_data);
     tcase_add_test(tc, pfn_outside_the_guest);
+    tcase_add_test(tc, same_fault_however_cut);
     suite_add_tcase(s, tc);
     return s;
 }

@@ -169,9 +169,11 @@ static int on_event(struct xc_sr_verifier *v, const struct xc_sr_event *ev,
         on_record(v, &ev->record);
         return 0;
     case XC_SR_EV_HEAD:
+        v->entries_left = ev->count;
         xc_sr__verify_tell_head(v, &ev->record);
         return 0;
     case XC_SR_EV_ENTRIES:
+        v->entries_left -= ev->count;
         rc = xc_sr__verify_rules_entries(v, ev,
                                          at + (uint64_t)(ev->entries - window));
         if ( !rc )
@@ -227,6 +229,32 @@ static int skip_now(struct xc_sr_verifier *v, uint64_t octets)
     return 0;
 }
 
+/*
+ * The reader refuses a window of entries as a whole.  Those before the one at
+ * fault are held against the rules all the same: which fault is the first
+ * shall not depend on how the stream was cut in pieces.
+ */
+static int reader_failed(struct xc_sr_verifier *v, int error,
+                         const uint8_t *data, size_t len, uint64_t at)
+{
+    struct xc_sr_event ev = { .kind = XC_SR_EV_ENTRIES,
+                              .record = v->reader.rec,
+                              .entries = data };
+    bool runs = xc_sr__rec_body(ev.record.id) == XC_SR_BODY_RUNS;
+    uint64_t entry_len = runs ? 16 : 8, sound = len / entry_len;
+    int rc = 0;
+
+    if ( sound > v->entries_left )
+        sound = v->entries_left;
+    if ( v->reader.fault.offset >= at &&
+         sound > (v->reader.fault.offset - at) / entry_len )
+        sound = (v->reader.fault.offset - at) / entry_len;
+    ev.count = sound;
+    if ( sound )
+        rc = xc_sr__verify_rules_entries(v, &ev, at);
+    return rc ? rc : pass_on_fault(v, error);
+}
+
 /* Runs the reader over a window until it wants more or the caller is due. */
 static int run_reader(struct xc_sr_verifier *v, const uint8_t *data, size_t len,
                       size_t *used_r)
@@ -254,7 +282,7 @@ static int run_reader(struct xc_sr_verifier *v, const uint8_t *data, size_t len,
         rc =
             xc_sr__reader_next(&v->reader, data + used, len - used, &ev, &step);
         if ( rc )
-            return pass_on_fault(v, rc);
+            return reader_failed(v, rc, data + used, len - used, at);
         rc = on_event(v, &ev, data + used, at);
         if ( rc )
             return rc;

@@ -41,6 +41,7 @@ struct xc_sr_verifier
     struct xc_sr_verify_fault fault;
     enum xc_sr_verify_status status; /* not MORE: waits for the caller */
     uint64_t skip_left;
+    uint64_t entries_left; /* of the record being read */
     /* The head of something that was fed in pieces, and how much of it the
      * reader wants to see at once. */
     uint8_t *carry;
