@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,10 +87,23 @@ static bool wait_for(int fd, short events)
     return errno == EAGAIN && poll(&pfd, 1, -1) == 1;
 }
 
+/* Nobody reads any more: what may still come need not be waited for. */
+static bool reader_has_gone(void)
+{
+    struct pollfd pfds[2] = { { .fd = STDIN_FILENO, .events = POLLIN },
+                              { .fd = STDOUT_FILENO } };
+
+    while ( poll(pfds, 2, -1) < 0 && errno == EINTR )
+        continue;
+    return (pfds[1].revents & POLLERR) != 0;
+}
+
 static size_t read_some(uint8_t *buf, size_t len)
 {
     ssize_t got;
 
+    if ( reader_has_gone() )
+        return 0;
     do
         got = read(STDIN_FILENO, buf, len);
     while ( got < 0 && wait_for(STDIN_FILENO, POLLIN) );
@@ -343,7 +357,11 @@ static void after_record(struct filter *f)
     if ( !f->stop )
         return;
     if ( !f->hang )
+    {
+        /* Others of the pipeline may hold the same socket: end it for all. */
+        (void)shutdown(STDOUT_FILENO, SHUT_WR);
         exit(0);
+    }
     swallow_rest();
 }
 

@@ -135,7 +135,8 @@ expect_match()
 # expect_json WHAT FILE FILTER: a jq filter that has to be true.
 expect_json()
 {
-    jq -e "$3" "$2" >/dev/null 2>"$T/jq.err" ||
+    # jq 1.6 is content with an empty file.
+    { [ -s "$2" ] && jq -e "$3" "$2" >/dev/null 2>"$T/jq.err"; } ||
         fail "$1: not so: $3 $(head -c 200 "$T/jq.err")"
 }
 
@@ -341,7 +342,8 @@ migrate_bg()
     rm -f "$T"/mig.* "$T"/recv.*
     (
         echo "$BASHPID" >"$T/mig.pid"
-        exec "$XL" --local "$from" migrate --stats "$T/mig.stats" "$@" \
+        exec "$XL" --local "$from" migrate --progress=none \
+            --stats "$T/mig.stats" "$@" \
             "$name" "$dest" >"$T/mig.out" 2>"$T/mig.err" </dev/null
     ) &
     MIG_PID=$!
