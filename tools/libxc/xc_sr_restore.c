@@ -16,8 +16,8 @@
 
 #include "xc_sr_restore.h"
 
-/* The source may wait this long for its guest to suspend, and says nothing. */
-#define STALL_US          120000000u
+/* Defaults.  A source may wait for its guest to suspend, and says nothing. */
+#define STALL_TIMEOUT_US  120000000u
 #define COMMIT_TIMEOUT_US 60000000u
 #define END_TIMEOUT_US    5000000u /* COMPLETE is said: END is courtesy */
 #define LAST_WORDS_US     1000000u
@@ -30,6 +30,11 @@
 
 /* ---- Turning until something is so ------------------------------------------------- */
 
+static uint64_t stall_deadline_us(const struct xc_sr_receiver *r)
+{
+    return xc_sr__now_us() + r->params->stall_timeout_us;
+}
+
 /* Waits for any of what may come next, at most as long as a source may rest. */
 static int turn_or_stall(struct xc_sr_receiver *r, uint64_t *seen,
                          uint64_t *deadline_us)
@@ -41,11 +46,12 @@ static int turn_or_stall(struct xc_sr_receiver *r, uint64_t *seen,
     if ( r->in.total != *seen )
     {
         *seen = r->in.total;
-        *deadline_us = xc_sr__now_us() + STALL_US;
+        *deadline_us = stall_deadline_us(r);
     }
     else if ( xc_sr__now_us() >= *deadline_us )
         return xc_sr__receiver_fail(
-            r, -ETIMEDOUT, "nothing came for %u seconds", STALL_US / 1000000u);
+            r, -ETIMEDOUT, "nothing came for %llu ms",
+            (unsigned long long)(r->params->stall_timeout_us / 1000));
     if ( xc_sr__control_aborted(r->params->control) &&
          r->owner != XC_SR_OWNER_OWNER )
         return xc_sr__receiver_fail(r, -ECANCELED, "given up on request");
@@ -54,7 +60,7 @@ static int turn_or_stall(struct xc_sr_receiver *r, uint64_t *seen,
 
 static int read_memory_and_state(struct xc_sr_receiver *r)
 {
-    uint64_t seen = 0, deadline_us = xc_sr__now_us() + STALL_US;
+    uint64_t seen = 0, deadline_us = stall_deadline_us(r);
     int rc = 0;
 
     while ( !rc && !r->upper_done && !r->ended )
@@ -164,7 +170,7 @@ static int take_ownership(struct xc_sr_receiver *r)
 
 static int pull_pages(struct xc_sr_receiver *r)
 {
-    uint64_t seen = 0, deadline_us = xc_sr__now_us() + STALL_US;
+    uint64_t seen = 0, deadline_us = stall_deadline_us(r);
     int rc = 0;
 
     xc_sr__receiver_phase(r, XC_SR_PHASE_POSTCOPY);
@@ -335,7 +341,7 @@ static void settle(struct xc_sr_receiver *r, int rc)
 static int receiver_init(struct xc_sr_receiver *r)
 {
     struct xc_sr_pageset *sets[] = { &r->populated, &r->announced, &r->missing,
-                                     &r->requested };
+                                     &r->requested, &r->early };
     int rc;
 
     xc_sr__writer_init(&r->writer, 3);
@@ -398,6 +404,8 @@ int xc_sr_restore(const struct xc_sr_restore_params *params,
         return -ENOMEM;
     if ( p.commit_timeout_us == 0 )
         p.commit_timeout_us = COMMIT_TIMEOUT_US;
+    if ( p.stall_timeout_us == 0 )
+        p.stall_timeout_us = STALL_TIMEOUT_US;
     r->params = &p;
     r->hv = p.hv;
     r->log = p.log;

@@ -124,6 +124,19 @@ int xc_sr__sender_fail(struct xc_sr_sender *s, int rc, const char *fmt, ...)
  */
 int xc_sr__sender_turn(struct xc_sr_sender *s, uint64_t deadline_us);
 /* Turns until all queued octets are written. */
+/*
+ * A turn that fails with -ETIMEDOUT when the peer, not our own rate limit,
+ * has kept everything still for ready_timeout_us.  Start with a stall of
+ * zeroes.
+ */
+struct xc_sr_stall
+{
+    uint64_t seen; /* octets, both ways */
+    uint64_t deadline_us;
+};
+int xc_sr__sender_turn_or_stall(struct xc_sr_sender *s, uint64_t until_us,
+                                struct xc_sr_stall *stall);
+
 int xc_sr__sender_drain(struct xc_sr_sender *s, uint64_t deadline_us);
 /* Moves what the writer holds to the queue (and empties the writer). */
 int xc_sr__sender_queue(struct xc_sr_sender *s);

@@ -222,6 +222,40 @@ int xc_sr__sender_turn(struct xc_sr_sender *s, uint64_t deadline_us)
     return wait_events(s, deadline_us, now_us);
 }
 
+/* Nothing but the rate limit keeps us from sending. */
+static bool is_held_by_rate(struct xc_sr_sender *s, uint64_t now_us)
+{
+    uint64_t until_us = UINT64_MAX;
+
+    return xc_sr__outq_len(&s->out) == 0 && xc_sr__window_open(&s->window) &&
+           !xc_sr__rate_allows(&s->rate, now_us, &until_us);
+}
+
+int xc_sr__sender_turn_or_stall(struct xc_sr_sender *s, uint64_t until_us,
+                                struct xc_sr_stall *stall)
+{
+    uint64_t moved, now_us;
+    int rc;
+
+    if ( stall->deadline_us && until_us > stall->deadline_us )
+        until_us = stall->deadline_us;
+    rc = xc_sr__sender_turn(s, until_us);
+    if ( rc )
+        return rc;
+    moved = s->out.total + s->in.total;
+    now_us = xc_sr__now_us();
+    if ( !stall->deadline_us || moved != stall->seen ||
+         is_held_by_rate(s, now_us) )
+    {
+        stall->seen = moved;
+        stall->deadline_us = now_us + s->params->ready_timeout_us;
+    }
+    else if ( now_us >= stall->deadline_us )
+        return xc_sr__sender_fail(s, -ETIMEDOUT,
+                                  "the destination has gone silent");
+    return 0;
+}
+
 int xc_sr__sender_drain(struct xc_sr_sender *s, uint64_t deadline_us)
 {
     while ( xc_sr__outq_len(&s->out) )

@@ -180,8 +180,7 @@ static bool commit_is_due(const struct xc_sr_sender *s)
 
 int xc_sr__sender_push(struct xc_sr_sender *s)
 {
-    uint64_t seen = 0,
-             stalled_us = xc_sr__now_us() + s->params->ready_timeout_us;
+    struct xc_sr_stall stall = { .deadline_us = 0 };
     int rc = 0;
 
     s->rate.bytes_per_s = s->params->max_postcopy_bandwidth_bytes_per_s;
@@ -189,28 +188,18 @@ int xc_sr__sender_push(struct xc_sr_sender *s)
     s->spins = true;
     while ( !s->complete )
     {
-        uint64_t until_us = stalled_us;
-        uint64_t moved;
+        uint64_t until_us = xc_sr__now_us() + s->params->ready_timeout_us;
 
         if ( commit_is_due(s) )
             rc = xc_sr__sender_commit(s);
         if ( !rc )
             rc = queue_next(s, &until_us);
         if ( !rc )
-            rc = xc_sr__sender_turn(s, until_us);
+            rc = xc_sr__sender_turn_or_stall(s, until_us, &stall);
         if ( rc )
             return rc;
         if ( s->naked )
             return -ECONNABORTED;
-        moved = s->out.total + s->in.total;
-        if ( moved != seen )
-        {
-            seen = moved;
-            stalled_us = xc_sr__now_us() + s->params->ready_timeout_us;
-        }
-        else if ( xc_sr__now_us() >= stalled_us )
-            return xc_sr__sender_fail(s, -ETIMEDOUT,
-                                      "the destination has gone silent");
     }
     return 0;
 }

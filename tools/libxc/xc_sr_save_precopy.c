@@ -60,6 +60,7 @@ static int send_some(struct xc_sr_sender *s, struct xc_sr_pageset *set,
 int xc_sr__sender_send_set(struct xc_sr_sender *s, struct xc_sr_pageset *set,
                            enum xc_sr_class class)
 {
+    struct xc_sr_stall stall = { .deadline_us = 0 };
     uint64_t pfn = 0;
     int rc = 0;
 
@@ -70,7 +71,7 @@ int xc_sr__sender_send_set(struct xc_sr_sender *s, struct xc_sr_pageset *set,
         if ( may_queue(s, &until_us) )
             rc = send_some(s, set, &pfn, class);
         if ( !rc )
-            rc = xc_sr__sender_turn(s, until_us);
+            rc = xc_sr__sender_turn_or_stall(s, until_us, &stall);
     }
     return rc;
 }
@@ -101,6 +102,7 @@ static bool leave_round(const struct xc_sr_sender *s)
 static int send_round(struct xc_sr_sender *s, uint64_t *sent_r)
 {
     uint64_t pfn = 0, before = s->stats->pages_precopy;
+    struct xc_sr_stall stall = { .deadline_us = 0 };
     int rc = 0;
 
     while ( !rc && pfn < s->nr_pfns && s->todo.count && !leave_round(s) )
@@ -110,7 +112,7 @@ static int send_round(struct xc_sr_sender *s, uint64_t *sent_r)
         if ( may_queue(s, &until_us) )
             rc = send_some(s, &s->todo, &pfn, XC_SR_CLASS_PRECOPY);
         if ( !rc )
-            rc = xc_sr__sender_turn(s, until_us);
+            rc = xc_sr__sender_turn_or_stall(s, until_us, &stall);
         if ( xc_sr__pageset_next(&s->todo, pfn) >= s->nr_pfns )
             break;
     }

@@ -390,7 +390,14 @@ struct xc_sr_restore_params
     const struct xc_sr_log *log;
     void (*progress)(void *ctx, const struct xc_sr_progress *progress);
     void *progress_ctx;
-    uint64_t commit_timeout_us; /* 0: default */
+    /*
+     * How long a promise waits for COMMIT, 0: 60 s; and how long the stream
+     * may be silent at any other time, 0: 120 s.  The source may itself wait
+     * ready_timeout_us for its guest to suspend, and says nothing meanwhile:
+     * the second should be longer than that.
+     */
+    uint64_t commit_timeout_us;
+    uint64_t stall_timeout_us;
 };
 
 struct xc_sr_restore_result
