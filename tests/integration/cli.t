@@ -82,7 +82,10 @@ done <<'TABLE'
 --local "$A" migrate nobody :there|neither a directory here nor HOST:DIR
 --local "$A" migrate -s '' nobody ''|DEST is empty
 --local "$T/none" migrate g "$B"|is not a directory
---local "$A" migrate-receive -x|-p is the only argument
+--local "$A" migrate-receive -x|-x: no such option
+--local "$A" migrate-receive g|`g` is not wanted
+--local "$A" migrate-receive --timeout 0|--timeout: `0` is not seconds
+--local "$A" migrate --timeout 4000 g "$B"|from 1 to 3600
 --local "$A" migrate-status|one NAME
 --local "$A" migrate-abort a/b|cannot be a guest's name
 migrate --postcopy g "$B"|local backend only

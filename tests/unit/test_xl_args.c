@@ -13,19 +13,28 @@
 
 #define MAX_ARGS 32
 
-/* Splits at blanks; "''" is an empty argument. */
-static int parse(const char *line, struct xl_migrate_args *args, char why[256])
+/* Splits at blanks; "''" is an empty argument.  The number of words. */
+static int split(const char *command, const char *line, char *text,
+                 size_t text_len, char *argv[MAX_ARGS + 1])
 {
-    static char text[512];
-    char *argv[MAX_ARGS + 1], *save = NULL, *word;
+    char *save = NULL, *word;
     int argc = 0;
 
-    why[0] = '\0';
-    snprintf(text, sizeof(text), "migrate %s", line);
+    snprintf(text, text_len, "%s %s", command, line);
     for ( word = strtok_r(text, " ", &save); word && argc < MAX_ARGS;
           word = strtok_r(NULL, " ", &save) )
         argv[argc++] = strcmp(word, "''") ? word : word + 2;
     argv[argc] = NULL;
+    return argc;
+}
+
+static int parse(const char *line, struct xl_migrate_args *args, char why[256])
+{
+    static char text[512];
+    char *argv[MAX_ARGS + 1];
+    int argc = split("migrate", line, text, sizeof(text), argv);
+
+    why[0] = '\0';
     return xl_migrate_args_parse(argc, argv, args, why, 256);
 }
 
@@ -47,6 +56,7 @@ START_TEST(defaults_without_postcopy)
     ck_assert_uint_eq(a.stream_version, 3);
     ck_assert_int_eq(a.progress, XL_PROGRESS_AUTO);
     ck_assert(!a.paused);
+    ck_assert_uint_eq(a.timeout_s, 0);
 }
 END_TEST
 
@@ -72,7 +82,7 @@ START_TEST(every_option_counts)
     ck_assert_int_eq(parse("g --postcopy --precopy-iterations=7 --threshold 3 "
                            "--max-downtime 250 --bandwidth 1.5 "
                            "--postcopy-bandwidth=20 --stream-version 2 -p -q "
-                           "-s '' --stats f dest",
+                           "-s '' --stats f --timeout 90 dest",
                            &a, why),
                      0);
     ck_assert_uint_eq(a.policy.max_iterations, 7);
@@ -85,6 +95,7 @@ START_TEST(every_option_counts)
     ck_assert_int_eq(a.progress, XL_PROGRESS_NONE);
     ck_assert_str_eq(a.carrier, "");
     ck_assert_str_eq(a.stats_file, "f");
+    ck_assert_uint_eq(a.timeout_s, 90);
 }
 END_TEST
 
@@ -113,6 +124,9 @@ static const struct
     { "--stream-version 4 g d", "2 or 3" },
     { "--progress=loud g d", "json" },
     { "--postcopy=yes g d", "--postcopy" },
+    { "--timeout 0 g d", "from 1 to 3600" },
+    { "--timeout 3601 g d", "from 1 to 3600" },
+    { "--timeout 1.5 g d", "--timeout: `1.5`" },
 };
 
 START_TEST(nonsense_is_refused_by_name)
@@ -128,12 +142,61 @@ START_TEST(nonsense_is_refused_by_name)
 }
 END_TEST
 
+static int parse_receive(const char *line, struct xl_receive_args *args,
+                         char why[256])
+{
+    char text[128], *argv[MAX_ARGS + 1];
+    int argc = split("migrate-receive", line, text, sizeof(text), argv);
+
+    why[0] = '\0';
+    return xl_receive_args_parse(argc, argv, args, why, 256);
+}
+
+START_TEST(what_a_receiver_is_told)
+{
+    struct xl_receive_args a;
+    char why[256];
+
+    ck_assert_int_eq(parse_receive("", &a, why), 0);
+    ck_assert(!a.paused);
+    ck_assert_uint_eq(a.timeout_s, 0);
+    ck_assert_int_eq(parse_receive("--timeout=3600 -p", &a, why), 0);
+    ck_assert(a.paused);
+    ck_assert_uint_eq(a.timeout_s, 3600);
+}
+END_TEST
+
+static const struct
+{
+    const char *line;
+    const char *why;
+} receive_wrong[] = {
+    { "-x", "-x: no such option" },
+    { "--postcopy", "--postcopy: no such option" },
+    { "g", "`g` is not wanted" },
+    { "--timeout", "value is missing" },
+    { "--timeout soon", "`soon` is not seconds" },
+    { "--timeout 0", "from 1 to 3600" },
+};
+
+START_TEST(a_receiver_refuses_nonsense)
+{
+    struct xl_receive_args a = { .timeout_s = 7 };
+    char why[256];
+
+    ck_assert_int_lt(parse_receive(receive_wrong[_i].line, &a, why), 0);
+    ck_assert_msg(strstr(why, receive_wrong[_i].why) != NULL, "%s: said `%s`",
+                  receive_wrong[_i].line, why);
+    ck_assert_uint_eq(a.timeout_s, 7);
+}
+END_TEST
+
 static int resolve(const char *dest, const char *carrier, struct xl_target *t)
 {
     char why[256] = "";
     struct xl_target_wish wish = { .dest = dest,
                                    .carrier = carrier,
-                                   .paused = true };
+                                   .receiver = { .paused = true } };
     int rc = xl_target_resolve(&wish, t, why, sizeof(why));
 
     if ( rc )
@@ -181,6 +244,20 @@ START_TEST(what_is_no_destination)
 }
 END_TEST
 
+/* A receiver that we start has the deadline we were given, and no other. */
+START_TEST(the_deadline_is_passed_on)
+{
+    struct xl_target_wish wish = { .dest = "h:d", .receiver.timeout_s = 9 };
+    struct xl_target t;
+    char why[256] = "";
+
+    ck_assert_int_eq(xl_target_resolve(&wish, &t, why, sizeof(why)), 0);
+    ck_assert_str_eq(t.command, "exec ssh 'h' 'xl --local '\\''d'\\'' "
+                                "migrate-receive --timeout 9'");
+    xl_target_dispose(&t);
+}
+END_TEST
+
 /* What the far shell makes of it is the directory, whatever is in its name. */
 START_TEST(quoting_survives_two_shells)
 {
@@ -217,7 +294,11 @@ int main(void)
     tcase_add_test(t, every_option_counts);
     tcase_add_loop_test(t, nonsense_is_refused_by_name, 0,
                         sizeof(wrong) / sizeof(wrong[0]));
+    tcase_add_test(t, what_a_receiver_is_told);
+    tcase_add_loop_test(t, a_receiver_refuses_nonsense, 0,
+                        sizeof(receive_wrong) / sizeof(receive_wrong[0]));
     tcase_add_test(t, destinations);
+    tcase_add_test(t, the_deadline_is_passed_on);
     tcase_add_test(t, what_is_no_destination);
     tcase_add_test(t, quoting_survives_two_shells);
     suite_add_tcase(s, t);

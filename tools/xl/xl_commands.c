@@ -31,11 +31,13 @@ const struct xl_command xl_commands[] = {
       "[--postcopy] [--precopy-iterations N] [--threshold PAGES]\n"
       "           [--max-downtime MS] [--bandwidth MB/S] "
       "[--postcopy-bandwidth MB/S]\n"
-      "           [--stream-version 2|3] [-p] [-s COMMAND] [-q]\n"
-      "           [--progress=auto|tty|json|none] [--stats FILE] NAME DEST",
+      "           [--stream-version 2|3] [--timeout SECONDS] [-p] [-s "
+      "COMMAND]\n"
+      "           [-q] [--progress=auto|tty|json|none] [--stats FILE] NAME "
+      "DEST",
       "move a running guest to another host" },
-    { "migrate-receive", xl_cmd_migrate_receive, NULL, "[-p]",
-      "take in a guest (started by migrate)" },
+    { "migrate-receive", xl_cmd_migrate_receive, NULL,
+      "[-p] [--timeout SECONDS]", "take in a guest (started by migrate)" },
     { "migrate-postcopy-now", xl_cmd_migrate_postcopy_now, NULL, "NAME",
       "turn a migration under way to post-copy" },
     { "migrate-abort", xl_cmd_migrate_abort, NULL, "NAME",

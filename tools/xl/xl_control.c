@@ -312,3 +312,20 @@ int xl_control_ask(const char *dir, const char *name, const char *request,
         snprintf(answer_r, answer_len, "%s", text);
     return rc;
 }
+
+void xl_control_forget(const char *dir, const char *name)
+{
+    char file[XL_JOURNAL_NAME_LEN];
+    int fd = -1, dir_fd, rc = connect_to(dir, name, &fd);
+
+    if ( fd >= 0 )
+        close(fd);
+    if ( rc != -ECONNREFUSED )
+        return;
+    dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if ( dir_fd < 0 )
+        return;
+    snprintf(file, sizeof(file), "%s.migration.ctl", name);
+    unlinkat(dir_fd, file, 0);
+    close(dir_fd);
+}

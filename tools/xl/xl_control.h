@@ -35,6 +35,9 @@ void xl_control_service(struct xl_control *control);
 /* Removes the socket.  NULL is fine. */
 void xl_control_close(struct xl_control *control);
 
+/* Removes the socket of a process that is gone; another stays. */
+void xl_control_forget(const char *dir, const char *name);
+
 /*
  * The other end: sends request, waits at most five seconds for the answer.
  * -ENOENT: no migration of that name is under way; -ECONNREFUSED: its process

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,4 +204,15 @@ int xl_journal_read(const char *dir, const char *name,
     }
     xl_journal_close(&journal);
     return rc;
+}
+
+bool xl_journal_tells_loss(const char *dir, const char *name)
+{
+    struct xl_journal_record record;
+
+    if ( xl_journal_read(dir, name, &record) || record.at_source )
+        return false;
+    return record.owner == XC_SR_OWNER_LOST ||
+           (record.owner == XC_SR_OWNER_OWNER && kill((pid_t)record.pid, 0) &&
+            errno == ESRCH);
 }

@@ -16,6 +16,7 @@
 #include "xl.h"
 #include "xl_config.h"
 #include "xl_format.h"
+#include "xl_journal.h"
 #include "xl_json.h"
 
 /* Takes --json and at most one name. */
@@ -223,13 +224,19 @@ static void show_move(const struct xc_sr_local_check *c)
 }
 
 /* What is wrong, one line each. */
-static void show_faults(const struct xc_sr_local_check *c)
+static void show_faults(const char *local_dir,
+                        const struct xc_sr_local_check *c)
 {
     const char *name = c->info.config.name;
 
     if ( c->info.state == XC_SR_LOCAL_CRASHED )
         xl_error("guest %s has crashed: %s", name, c->info.why);
-    if ( !c->complete )
+    if ( !c->complete && xl_journal_tells_loss(local_dir, name) )
+        xl_error("guest %s: pages of it are missing for good: its migration "
+                 "was lost; `xl destroy` it here, then `xl resume` it where "
+                 "it came from",
+                 name);
+    else if ( !c->complete )
         xl_error("guest %s: pages are still missing: check again when its "
                  "migration has ended",
                  name);
@@ -277,6 +284,6 @@ int xl_local_check(const char *local_dir, int argc, char **argv)
             show_move(&check);
         return fflush(stdout) ? XL_EXIT_FAILED : XL_EXIT_DONE;
     }
-    show_faults(&check);
+    show_faults(local_dir, &check);
     return XL_EXIT_FAILED;
 }

@@ -47,14 +47,12 @@ static int check_directories(const struct xl_migration *m)
     return 0;
 }
 
-static int resolve_target(struct xl_migration *m, bool paused, char *why,
-                          size_t why_len)
+static int resolve_target(struct xl_migration *m, char *why, size_t why_len)
 {
     struct xl_target_wish wish = {
         .dest = m->args.dest,
         .carrier = m->args.carrier,
-        .paused = paused,
-        .verbose = m->global->verbose,
+        .receiver = m->receiver,
     };
 
     return xl_target_resolve(&wish, &m->target, why, why_len);
@@ -72,8 +70,8 @@ static int keep_paused(struct xl_migration *m, bool paused)
     if ( !paused || m->args.paused || m->args.stream_version >= 3 )
         return 0;
     xl_target_dispose(&m->target);
-    m->receive_paused = true;
-    rc = resolve_target(m, true, why, sizeof(why));
+    m->receiver.paused = true;
+    rc = resolve_target(m, why, sizeof(why));
     if ( !rc )
         return 0;
     xl_error("cannot start a receiver: %s", strerror(-rc));
@@ -146,8 +144,7 @@ static int take_hold(struct xl_migration *m)
     if ( !rc )
         rc = xl_migrate_open_requests(m);
     if ( !rc )
-        rc = xl_child_start(&m->target, m->args.paused || m->receive_paused,
-                            m->global->verbose, &m->child);
+        rc = xl_child_start(&m->target, &m->receiver, &m->child);
     if ( !rc )
         return 0;
     xl_error("cannot begin to migrate `%s`: %s; it goes on running here", name,
@@ -189,6 +186,7 @@ static int run_engine(struct xl_migration *m)
         .log = &m->log,
         .progress = xl_migrate_on_progress,
         .progress_ctx = m,
+        .ready_timeout_us = m->timeout_us,
     };
 
     return xc_sr_save(&params, &m->result);
@@ -259,6 +257,8 @@ static int finish_unknown(struct xl_migration *m)
     xl_error("look there first: if it does NOT run there, `xl --local %s "
              "resume %s` runs it here",
              m->global->local_dir, name);
+    xl_error("if it is there with pages missing for good, `xl destroy` it "
+             "there first, and then resume it here");
     xl_error("if it runs there with all its memory, `xl --local %s destroy "
              "%s` removes this copy",
              m->global->local_dir, name);
@@ -380,6 +380,18 @@ static int migrate(struct xl_migration *m)
     return status;
 }
 
+/* A receiver that nobody gave a --timeout has its own default. */
+static void take_timeout_and_options(struct xl_migration *m)
+{
+    unsigned int timeout_s = m->args.timeout_s;
+
+    m->timeout_us =
+        (timeout_s ? timeout_s : XL_DEFAULT_TIMEOUT_S) * UINT64_C(1000000);
+    m->receiver.paused = m->args.paused;
+    m->receiver.verbose = m->global->verbose;
+    m->receiver.timeout_s = timeout_s;
+}
+
 int xl_cmd_migrate(const struct xl_global *global, int argc, char **argv)
 {
     struct xl_migration *m = calloc(1, sizeof(*m));
@@ -397,7 +409,10 @@ int xl_cmd_migrate(const struct xl_global *global, int argc, char **argv)
         xl_log_hold();
     rc = xl_migrate_args_parse(argc, argv, &m->args, why, sizeof(why));
     if ( !rc )
-        rc = resolve_target(m, m->args.paused, why, sizeof(why));
+    {
+        take_timeout_and_options(m);
+        rc = resolve_target(m, why, sizeof(why));
+    }
     if ( rc )
         status = xl_usage_error(command, "%s", why);
     else if ( (rc = xl_signals_init(&m->signal_fd)) != 0 )

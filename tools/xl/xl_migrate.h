@@ -28,8 +28,9 @@ struct xl_migration
     struct xl_child child;
     struct xc_sr_hv *hv;
     struct xc_sr_local_config config;
-    FILE *stats;         /* --stats; NULL: none */
-    bool receive_paused; /* the receiver gets -p although nobody asked */
+    struct xl_receiver_options receiver;
+    FILE *stats; /* --stats; NULL: none */
+    uint64_t timeout_us;
 
     struct xc_sr_control *control;
     struct xl_control *server;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * xl_migrate_args.c: the command line of `migrate`, and the defaults.  Pure:
- * says what is wrong in a line, touches nothing.
+ * xl_migrate_args.c: the command lines of `migrate` and `migrate-receive`,
+ * and the defaults.  Pure: says what is wrong in a line, touches nothing.
  */
 #include "xl_migrate_args.h"
 
@@ -18,6 +18,8 @@
 /* An hour without the guest; a million MB/s is faster than memory. */
 #define DOWNTIME_MAX_MS     3600000u
 #define BANDWIDTH_MAX_MILLI UINT64_C(1000000000)
+/* Who waits longer than an hour does not want a deadline. */
+#define TIMEOUT_MAX_S       3600u
 
 enum option_id
 {
@@ -30,6 +32,7 @@ enum option_id
     OPT_VERSION,
     OPT_PROGRESS,
     OPT_STATS,
+    OPT_TIMEOUT,
 };
 
 static const struct option long_options[] = {
@@ -42,6 +45,12 @@ static const struct option long_options[] = {
     { "stream-version", required_argument, NULL, OPT_VERSION },
     { "progress", required_argument, NULL, OPT_PROGRESS },
     { "stats", required_argument, NULL, OPT_STATS },
+    { "timeout", required_argument, NULL, OPT_TIMEOUT },
+    { NULL, 0, NULL, 0 },
+};
+
+static const struct option receive_options[] = {
+    { "timeout", required_argument, NULL, OPT_TIMEOUT },
     { NULL, 0, NULL, 0 },
 };
 
@@ -81,6 +90,16 @@ static int parse_bandwidth(const char *text, uint64_t *bytes_per_s_r)
     return 0;
 }
 
+static const char *take_timeout(const char *text, unsigned int *timeout_s_r)
+{
+    uint64_t v = 0;
+
+    if ( xl_parse_u64(text, 1, TIMEOUT_MAX_S, &v) )
+        return "seconds, from 1 to 3600";
+    *timeout_s_r = (unsigned int)v;
+    return NULL;
+}
+
 /* NULL, or what the option's value should have been. */
 static const char *take_value(int option, const char *text,
                               struct xl_migrate_args *args)
@@ -111,6 +130,8 @@ static const char *take_value(int option, const char *text,
         rc = xl_parse_u64(text, 2, 3, &v);
         args->stream_version = (unsigned int)v;
         return rc ? "2 or 3" : NULL;
+    case OPT_TIMEOUT:
+        return take_timeout(text, &args->timeout_s);
     default:
         return parse_progress(text, &args->progress) ? "auto, tty, json or none"
                                                      : NULL;
@@ -152,25 +173,34 @@ static bool take_simple(int option, struct xl_migrate_args *args)
     }
 }
 
+static void begin_scan(void)
+{
+    optind = 0; /* glibc: forget an earlier scan */
+    opterr = 0;
+}
+
+/* getopt_long() has come across no option of ours. */
+static int refuse_option(int option, char **argv, char *why, size_t why_len)
+{
+    snprintf(why, why_len, "%s: %s", argv[optind - 1],
+             option == ':' ? "a value is missing"
+                           : "no such option, or no value wanted");
+    return -EINVAL;
+}
+
 static int parse_options(int argc, char **argv, struct xl_migrate_args *args,
                          char *why, size_t why_len)
 {
     int option;
 
-    optind = 0; /* glibc: forget an earlier scan */
-    opterr = 0;
+    begin_scan();
     while ( (option = getopt_long(argc, argv, ":ps:q", long_options, NULL)) !=
             -1 )
     {
         const char *wanted;
 
         if ( option == '?' || option == ':' )
-        {
-            snprintf(why, why_len, "%s: %s", argv[optind - 1],
-                     option == ':' ? "a value is missing"
-                                   : "no such option, or no value wanted");
-            return -EINVAL;
-        }
+            return refuse_option(option, argv, why, why_len);
         if ( take_simple(option, args) )
             continue;
         wanted = take_value(option, optarg, args);
@@ -220,6 +250,42 @@ int xl_migrate_args_parse(int argc, char **argv, struct xl_migrate_args *args_r,
                                          : XL_DEFAULT_ITERATIONS;
     if ( args.quiet )
         args.progress = XL_PROGRESS_NONE;
+    *args_r = args;
+    return 0;
+}
+
+int xl_receive_args_parse(int argc, char **argv, struct xl_receive_args *args_r,
+                          char *why, size_t why_len)
+{
+    struct xl_receive_args args = { .paused = false };
+    int option;
+
+    begin_scan();
+    while ( (option = getopt_long(argc, argv, ":p", receive_options, NULL)) !=
+            -1 )
+    {
+        const char *wanted = NULL;
+
+        if ( option == '?' || option == ':' )
+            return refuse_option(option, argv, why, why_len);
+        if ( option == 'p' )
+            args.paused = true;
+        else
+            wanted = take_timeout(optarg, &args.timeout_s);
+        if ( wanted )
+        {
+            snprintf(why, why_len, "--timeout: `%s` is not %s", optarg, wanted);
+            return -EINVAL;
+        }
+    }
+    if ( optind < argc )
+    {
+        snprintf(why, why_len,
+                 "`%s` is not wanted: the guest comes on "
+                 "standard input",
+                 argv[optind]);
+        return -EINVAL;
+    }
     *args_r = args;
     return 0;
 }

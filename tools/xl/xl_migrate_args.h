@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * xl_migrate_args.h: what the user asked `migrate` for.
+ * xl_migrate_args.h: what `migrate` and `migrate-receive` were asked for.
  */
 #ifndef XL_MIGRATE_ARGS_H
 #define XL_MIGRATE_ARGS_H
@@ -17,6 +17,8 @@
  * seldom written need no fault, and no round is spent on chasing the others. */
 #define XL_DEFAULT_ITERATIONS_POSTCOPY 1u
 #define XL_DEFAULT_THRESHOLD_PAGES     50u
+/* How long either side puts up with the other's silence. */
+#define XL_DEFAULT_TIMEOUT_S           60u
 
 enum xl_progress_mode
 {
@@ -40,10 +42,20 @@ struct xl_migrate_args
     bool paused; /* -p */
     bool quiet;  /* -q */
     enum xl_progress_mode progress;
+    unsigned int timeout_s; /* 0: not given */
+};
+
+/* What `migrate-receive` was asked for. */
+struct xl_receive_args
+{
+    bool paused;            /* -p */
+    unsigned int timeout_s; /* 0: not given */
 };
 
 /* -EINVAL and a line in why if it makes no sense.  Strings point into argv. */
 int xl_migrate_args_parse(int argc, char **argv, struct xl_migrate_args *args_r,
+                          char *why, size_t why_len);
+int xl_receive_args_parse(int argc, char **argv, struct xl_receive_args *args_r,
                           char *why, size_t why_len);
 
 #endif /* XL_MIGRATE_ARGS_H */

@@ -22,11 +22,9 @@
 
 #include "xl_commands.h"
 #include "xl_config.h"
+#include "xl_migrate_args.h"
 #include "xl_signals.h"
 #include "xl_transport.h"
-
-/* Between the banner and the end of the configuration. */
-#define OPENING_TIMEOUT_US UINT64_C(60000000)
 
 /* ---- Standard input and output ------------------------------------------------ */
 
@@ -89,7 +87,7 @@ static int take_config(struct xl_receiver *r,
 
 static int read_opening(struct xl_receiver *r)
 {
-    uint64_t deadline_us = xl_now_us() + OPENING_TIMEOUT_US;
+    uint64_t deadline_us = xl_now_us() + r->timeout_us;
     enum libxl_postcopy__frame_event ev = LIBXL_PC_EV_MORE;
     int rc = 0;
 
@@ -256,6 +254,12 @@ static int run_engine(struct xl_receiver *r)
         .log = &r->log,
     };
 
+    if ( r->timeout_given )
+    {
+        params.commit_timeout_us = r->timeout_us;
+        /* The sender may wait that long for its guest, and then tell us. */
+        params.stall_timeout_us = 2 * r->timeout_us;
+    }
     return xc_sr_restore(&params, &r->result);
 }
 
@@ -296,6 +300,9 @@ static int finish(struct xl_receiver *r, int rc)
     (void)put_journal(r, XC_SR_OWNER_LOST, r->session, r->epoch);
     xl_error("`%s` runs here but pages of it are missing for good: %s",
              r->config.name, r->result.why);
+    xl_error("give it up: `xl --local %s destroy %s` here, then `xl resume "
+             "%s` at the source, which has kept it with all its memory",
+             r->global->local_dir, r->config.name, r->config.name);
     return XL_EXIT_UNKNOWN;
 }
 
@@ -310,7 +317,7 @@ static int receive(struct xl_receiver *r)
     if ( !rc )
         rc = xl_write_exact(r->send_fd, XL_TEXT_BANNER,
                             sizeof(XL_TEXT_BANNER) - 1,
-                            xl_now_us() + OPENING_TIMEOUT_US, -1);
+                            xl_now_us() + r->timeout_us, -1);
     if ( rc )
     {
         xl_error("cannot start: %s", strerror(-rc));
@@ -343,12 +350,17 @@ int xl_cmd_migrate_receive(const struct xl_global *global, int argc,
 {
     struct xl_receiver r = { .global = global };
     const struct xl_command *command = xl_command_find(argv[0]);
+    struct xl_receive_args args;
+    char why[256];
     int status;
 
-    r.paused = argc == 2 && !strcmp(argv[1], "-p");
     r.recv_fd = r.send_fd = r.signal_fd = r.journal.dir_fd = -1;
-    if ( argc > 2 || (argc == 2 && !r.paused) )
-        return xl_usage_error(command, "-p is the only argument");
+    if ( xl_receive_args_parse(argc, argv, &args, why, sizeof(why)) )
+        return xl_usage_error(command, "%s", why);
+    r.paused = args.paused;
+    r.timeout_given = args.timeout_s;
+    r.timeout_us = (r.timeout_given ? args.timeout_s : XL_DEFAULT_TIMEOUT_S) *
+                   UINT64_C(1000000);
     if ( isatty(STDIN_FILENO) )
         return xl_usage_error(command, "standard input is a terminal; `xl "
                                        "migrate` starts this command");

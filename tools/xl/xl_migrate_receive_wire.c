@@ -15,8 +15,6 @@
 
 #include "xl_transport.h"
 
-/* The sender waits for us as long. */
-#define ANSWER_TIMEOUT_US   UINT64_C(60000000)
 #define COURTESY_TIMEOUT_US UINT64_C(5000000)
 
 static int report_fault(struct xl_receiver *r, int rc)
@@ -41,10 +39,11 @@ int xl_receiver_read_frames(struct xl_receiver *r, uint64_t deadline_us,
     rc = xl_read_exact(r->recv_fd, buf, want, deadline_us, r->signal_fd);
     if ( rc )
     {
-        xl_error("the sender %s", rc == -EPIPE ? "ended the stream early"
-                                  : rc == -ECANCELED
-                                      ? "is no longer waited for: a signal came"
-                                      : strerror(-rc));
+        xl_error("the sender %s",
+                 rc == -EPIPE       ? "ended the stream early"
+                 : rc == -ECANCELED ? "is no longer waited for: a signal came"
+                 : rc == -ETIMEDOUT ? "has gone silent (--timeout)"
+                                    : strerror(-rc));
         return rc;
     }
     /* What is fed is what was wanted, so an event uses it up. */
@@ -161,7 +160,7 @@ int xl_receiver_write_upper(void *ctx, const void *buf, size_t len,
 /* libxl's END, if the engine has not come across it already. */
 static int read_libxl_end(struct xl_receiver *r, enum libxl_postcopy__turn turn)
 {
-    uint64_t deadline_us = xl_now_us() + ANSWER_TIMEOUT_US;
+    uint64_t deadline_us = xl_now_us() + r->timeout_us;
     enum libxl_postcopy__frame_event ev = LIBXL_PC_EV_MORE;
     int rc = 0;
 
@@ -177,7 +176,7 @@ static int read_libxl_end(struct xl_receiver *r, enum libxl_postcopy__turn turn)
 
 static int wait_for_permission(struct xl_receiver *r)
 {
-    uint64_t deadline_us = xl_now_us() + ANSWER_TIMEOUT_US;
+    uint64_t deadline_us = xl_now_us() + r->timeout_us;
     char got[80] = "";
     int rc = xl_write_exact(r->send_fd, XL_TEXT_READY, sizeof(XL_TEXT_READY),
                             deadline_us, -1);

@@ -19,8 +19,6 @@
 #include "frames.h"
 #include "xl_config.h"
 
-/* A receiver that loads a guest's last state may take its time. */
-#define ANSWER_TIMEOUT_US   UINT64_C(60000000)
 /* Courtesy after everything is settled. */
 #define COURTESY_TIMEOUT_US UINT64_C(5000000)
 
@@ -45,7 +43,8 @@ static void explain(struct xl_migration *m, int rc, const char *got)
         break;
     case -ETIMEDOUT:
         snprintf(m->why, sizeof(m->why),
-                 "no receiver answered within 60 seconds");
+                 "no receiver answered within %llu s (--timeout)",
+                 (unsigned long long)(m->timeout_us / 1000000));
         break;
     case -ECANCELED:
         snprintf(m->why, sizeof(m->why), "given up on request");
@@ -74,7 +73,7 @@ static int build_opening(struct xl_migration *m, struct libxl_postcopy__buf *b)
 
 int xl_migrate_greet(struct xl_migration *m)
 {
-    uint64_t deadline_us = xl_now_us() + XL_BANNER_TIMEOUT_US;
+    uint64_t deadline_us = xl_now_us() + m->timeout_us;
     struct libxl_postcopy__buf b = { .data = NULL };
     char got[80] = "";
     int rc =
@@ -154,7 +153,7 @@ void xl_migrate_close_postcopy2(struct xl_migration *m)
 /* Everything is there, nobody may run it yet. */
 static int wait_until_received(struct xl_migration *m)
 {
-    uint64_t deadline_us = xl_now_us() + ANSWER_TIMEOUT_US;
+    uint64_t deadline_us = xl_now_us() + m->timeout_us;
     char got[80] = "";
     int rc = write_libxl_end(m, deadline_us);
 
@@ -229,7 +228,7 @@ static int read_report(struct xl_migration *m, uint64_t deadline_us,
 
 void xl_migrate_settle_plain(struct xl_migration *m, enum xc_sr_owner *owner_r)
 {
-    uint64_t deadline_us = xl_now_us() + 2 * ANSWER_TIMEOUT_US;
+    uint64_t deadline_us = xl_now_us() + 2 * m->timeout_us;
     bool ran = false;
 
     if ( wait_until_received(m) )

@@ -17,6 +17,9 @@ struct xl_receiver
     const struct xl_global *global;
     struct xc_sr_log log;
     bool paused; /* -p */
+    /* What the sender may need for any one answer outside the engine. */
+    uint64_t timeout_us;
+    bool timeout_given; /* --timeout: the engine's deadlines follow */
     int recv_fd;
     int send_fd;
     int signal_fd;

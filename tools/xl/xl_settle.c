@@ -6,6 +6,7 @@
  * say.
  */
 #include "xl.h"
+#include "xl_control.h"
 #include "xl_journal.h"
 #include "xl_local.h"
 
@@ -13,6 +14,7 @@ static void forget_migration(const char *local_dir, const char *name)
 {
     struct xl_journal journal = { .dir_fd = -1 };
 
+    xl_control_forget(local_dir, name);
     if ( xl_journal_open(&journal, local_dir, name, true) )
         return;
     if ( xl_journal_remove(&journal) )

@@ -68,6 +68,8 @@ static void put_parameters(struct xl_json *j,
                 args->postcopy_bandwidth_bytes_per_s);
     xl_json_u64(j, "stream_version", args->stream_version);
     xl_json_bool(j, "paused", args->paused);
+    xl_json_u64(j, "timeout_s",
+                args->timeout_s ? args->timeout_s : XL_DEFAULT_TIMEOUT_S);
     xl_json_close_map(j);
 }
 
@@ -185,6 +187,8 @@ static void put_peer(struct xl_json *j, const struct xc_sr_save_result *result)
     xl_json_u64(j, "faults_late", s->faults_late);
     xl_json_u64(j, "duplicates", s->duplicates);
     xl_json_u64(j, "released", s->released);
+    xl_json_u64(j, "skipped_records", s->skipped_records);
+    xl_json_u64(j, "bytes", s->bytes_total);
     xl_json_open_map(j, "fault_service");
     xl_json_u64(j, "count", s->fault_service_count);
     xl_json_u64(j, "mean_us",

@@ -26,7 +26,13 @@ static void print_downtime(FILE *out, const struct xl_story *story)
     uint64_t us = 0;
 
     if ( !xl_story_downtime_us(story, &us) )
+    {
+        /* Version 2: only the guest itself can tell. */
+        if ( story->guest && story->guest->downtime_us )
+            fprintf(out, "  downtime   %s, as the guest felt it\n",
+                    xl_format_us(story->guest->downtime_us, a));
         return;
+    }
     fprintf(out, "  downtime   %s", xl_format_us(us, a));
     if ( s->transition_us >= s->suspended_us )
         fprintf(out, ", of it %s here",

@@ -44,24 +44,41 @@ static const char *find_colon(const char *dest)
     return p ? strchr(p, ':') : NULL;
 }
 
+/* What the far shell is to run; malloc'd. */
+static char *build_remote(const char *dir,
+                          const struct xl_receiver_options *options)
+{
+    char timeout[32] = "", *remote = NULL;
+
+    if ( options->timeout_s )
+        snprintf(timeout, sizeof(timeout), " --timeout %u", options->timeout_s);
+    if ( asprintf(&remote, "xl%s --local %s migrate-receive%s%s",
+                  options->verbose > 1    ? " -vv"
+                  : options->verbose == 1 ? " -v"
+                                          : "",
+                  dir, options->paused ? " -p" : "", timeout) < 0 )
+        return NULL;
+    return remote;
+}
+
 /* exec CARRIER HOST 'xl --local DIR migrate-receive'.  What the far shell
  * reads is quoted once for it and once more for ours. */
-static int build_command(const char *dest, const char *colon,
-                         const char *carrier, const char *options[2],
+static int build_command(const struct xl_target_wish *wish, const char *colon,
                          char **command_r)
 {
-    char *host = quote(dest, (size_t)(colon - dest));
+    char *host = quote(wish->dest, (size_t)(colon - wish->dest));
     char *dir = quote(colon + 1, strlen(colon + 1));
     char *remote = NULL, *quoted = NULL;
     int rc = -ENOMEM;
 
-    if ( host && dir &&
-         asprintf(&remote, "xl%s --local %s migrate-receive%s", options[0], dir,
-                  options[1]) >= 0 )
+    if ( host && dir )
+        remote = build_remote(dir, &wish->receiver);
+    if ( remote )
     {
         quoted = quote(remote, strlen(remote));
         if ( quoted && asprintf(command_r, "exec %s %s %s",
-                                carrier ? carrier : "ssh", host, quoted) >= 0 )
+                                wish->carrier ? wish->carrier : "ssh", host,
+                                quoted) >= 0 )
             rc = 0;
         free(quoted);
         free(remote);
@@ -81,10 +98,6 @@ static bool is_directory(const char *path)
 int xl_target_resolve(const struct xl_target_wish *wish,
                       struct xl_target *target_r, char *why, size_t why_len)
 {
-    const char *options[2] = { wish->verbose > 1    ? " -vv"
-                               : wish->verbose == 1 ? " -v"
-                                                    : "",
-                               wish->paused ? " -p" : "" };
     const char *dest = wish->dest, *carrier = wish->carrier;
     const char *colon;
 
@@ -118,7 +131,7 @@ int xl_target_resolve(const struct xl_target_wish *wish,
                  dest);
         return -EINVAL;
     }
-    return build_command(dest, colon, carrier, options, &target_r->command);
+    return build_command(wish, colon, &target_r->command);
 }
 
 void xl_target_dispose(struct xl_target *target)

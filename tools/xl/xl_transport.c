@@ -45,8 +45,31 @@ static int make_channel(int in_r[2], int out_r[2])
     return rc;
 }
 
+static void exec_receiver(const char *dir,
+                          const struct xl_receiver_options *options)
+{
+    const char *argv[9] = { "xl", "--local", dir };
+    char timeout[16];
+    unsigned int n = 3;
+
+    if ( options->verbose )
+        argv[n++] = options->verbose > 1 ? "-vv" : "-v";
+    argv[n++] = "migrate-receive";
+    if ( options->paused )
+        argv[n++] = "-p";
+    if ( options->timeout_s )
+    {
+        snprintf(timeout, sizeof(timeout), "%u", options->timeout_s);
+        argv[n++] = "--timeout";
+        argv[n++] = timeout;
+    }
+    argv[n] = NULL;
+    execv("/proc/self/exe", (char *const *)argv);
+}
+
 /* In the child: never returns. */
-static void run_child(const struct xl_target *target, bool paused, int verbose,
+static void run_child(const struct xl_target *target,
+                      const struct xl_receiver_options *options,
                       const int fds[2])
 {
     signal(SIGPIPE, SIG_DFL);
@@ -59,24 +82,15 @@ static void run_child(const struct xl_target *target, bool paused, int verbose,
         execl("/bin/sh", "sh", "-c", target->command, (char *)NULL);
     else
     {
-        const char *argv[] = { "xl",
-                               "--local",
-                               target->dir,
-                               verbose > 1 ? "-vv" : "-v",
-                               "migrate-receive",
-                               paused ? "-p" : NULL,
-                               NULL };
-
-        if ( !verbose )
-            memmove(&argv[3], &argv[4], 3 * sizeof(argv[0]));
         /* The receiver outlives our session if it has to. */
         setsid();
-        execv("/proc/self/exe", (char *const *)argv);
+        exec_receiver(target->dir, options);
     }
     _exit(127);
 }
 
-int xl_child_start(const struct xl_target *target, bool paused, int verbose,
+int xl_child_start(const struct xl_target *target,
+                   const struct xl_receiver_options *options,
                    struct xl_child *child_r)
 {
     int in[2], out[2], rc = make_channel(in, out);
@@ -89,7 +103,7 @@ int xl_child_start(const struct xl_target *target, bool paused, int verbose,
     {
         const int fds[2] = { in[1], out[1] };
 
-        run_child(target, paused, verbose, fds);
+        run_child(target, options, fds);
     }
     rc = pid < 0 ? -errno : 0;
     close(in[1]);

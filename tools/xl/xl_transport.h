@@ -20,9 +20,6 @@
 #define XL_TEXT_REPORT    "my copy unpause results are as follows"
 #define XL_TEXT_POSTCOPY2 "postcopy migration completed successfully"
 
-/* As long as ssh may take to ask for a password. */
-#define XL_BANNER_TIMEOUT_US UINT64_C(60000000)
-
 /* ---- Where to ------------------------------------------------------------- */
 
 struct xl_target
@@ -31,12 +28,19 @@ struct xl_target
     char *command;      /* else: what sh is to run, malloc'd */
 };
 
+/* What a receiver that we start is told. */
+struct xl_receiver_options
+{
+    bool paused; /* the guest is to stay paused there */
+    int verbose;
+    unsigned int timeout_s; /* 0: its default */
+};
+
 struct xl_target_wish
 {
     const char *dest;
     const char *carrier; /* NULL: ssh; "": dest is the command itself */
-    bool paused;         /* the guest is to stay paused there */
-    int verbose;         /* as told to the receiver */
+    struct xl_receiver_options receiver;
 };
 
 /* -EINVAL and a line in why if dest cannot be a destination. */
@@ -53,7 +57,8 @@ struct xl_child
     int recv_fd; /* from its standard output; -1: closed */
 };
 
-int xl_child_start(const struct xl_target *target, bool paused, int verbose,
+int xl_child_start(const struct xl_target *target,
+                   const struct xl_receiver_options *options,
                    struct xl_child *child_r);
 
 /* Closes our end and waits at most timeout_ms for the child to end; after
