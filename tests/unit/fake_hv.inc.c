@@ -4,6 +4,7 @@
  * each test program stays one file for the build.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -247,7 +248,7 @@ static int fake_paging_probe(struct xc_sr_hv *hv, uint32_t *reason_r, char *why,
     if ( g->probe_error )
     {
         *reason_r = XC_SR_REASON_NO_PAGING;
-        strncpy(why, "no paging in this fake", why_len - 1);
+        snprintf(why, why_len, "no paging in this fake");
     }
     return g->probe_error;
 }

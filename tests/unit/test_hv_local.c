@@ -87,6 +87,92 @@ START_TEST(dirty_log_of_old_kernels_finds_the_same)
 }
 END_TEST
 
+/*
+ * A copy that is kept up by the dirty log alone, of a guest that writes as
+ * fast as it can, is the guest's memory once it is suspended.
+ */
+static void copy_set(struct xc_sr_hv *hv, struct xc_sr_pageset *set,
+                     uint8_t *copy)
+{
+    const void *page;
+    int err;
+
+    for ( uint64_t pfn = 0;
+          (pfn = xc_sr__pageset_next(set, pfn)) < set->nr_pfns; pfn++ )
+    {
+        ck_assert_int_eq(xc_sr__hv_map(hv, &pfn, 1, &page, &err), 0);
+        memcpy(copy + pfn * XC_SR_PAGE_SIZE, page, XC_SR_PAGE_SIZE);
+        xc_sr__hv_unmap(hv, &pfn, 1, &page);
+    }
+    xc_sr__pageset_clear(set);
+}
+
+static void fetch(struct xc_sr_hv *hv, enum xc_sr_hv_fetch how,
+                  struct xc_sr_pageset *set)
+{
+    uint64_t count;
+
+    ck_assert_int_eq(xc_sr__hv_dirty_fetch(hv, how, set, &count), 0);
+}
+
+static void suspend_logged(struct xc_sr_hv *hv, struct xc_sr_pageset *set)
+{
+    enum xc_sr_hv_suspend state = XC_SR_HV_SUSPEND_ASKED;
+    uint64_t deadline_us = xc_sr__now_us() + PATIENCE_US;
+
+    ck_assert_int_eq(xc_sr__hv_suspend_start(hv), 0);
+    while ( state != XC_SR_HV_SUSPENDED )
+    {
+        ck_assert_uint_lt(xc_sr__now_us(), deadline_us);
+        ck_assert_int_eq(xc_sr__hv_suspend_poll(hv, 2000, &state), 0);
+        if ( state != XC_SR_HV_SUSPENDED )
+            fetch(hv, XC_SR_HV_FETCH_CLEAN, set);
+    }
+    fetch(hv, XC_SR_HV_FETCH_FINAL, set);
+}
+
+START_TEST(no_write_escapes_the_dirty_log)
+{
+    struct xc_sr_local_config config = config_of("g", 1);
+    struct xc_sr_pageset set = { 0 };
+    struct xc_sr_hv *hv;
+    const void *page;
+    uint8_t *copy;
+    int err;
+
+    config.memory_kib = 64 << 10;
+    config.workload = XC_SR_LOCAL_RANDOM;
+    create(&config, false);
+    copy = malloc(config.memory_kib << 10);
+    ck_assert_ptr_nonnull(copy);
+    for ( int run = 0; run < 10; run++ )
+    {
+        hv = open_hv("g", XC_SR_HV_SOURCE);
+        ck_assert_int_eq(xc_sr__pageset_init(&set, hv->info.nr_pfns), 0);
+        ck_assert_int_eq(xc_sr__hv_dirty_on(hv), 0);
+        xc_sr__pageset_fill(&set);
+        for ( int round = 0; round < 4; round++ )
+        {
+            copy_set(hv, &set, copy);
+            fetch(hv, XC_SR_HV_FETCH_CLEAN, &set);
+        }
+        suspend_logged(hv, &set);
+        copy_set(hv, &set, copy);
+        for ( uint64_t pfn = 0; pfn < hv->info.nr_pfns; pfn++ )
+        {
+            ck_assert_int_eq(xc_sr__hv_map(hv, &pfn, 1, &page, &err), 0);
+            ck_assert_msg(
+                !memcmp(copy + pfn * XC_SR_PAGE_SIZE, page, XC_SR_PAGE_SIZE),
+                "run %d: pfn %" PRIu64 " is stale", run, pfn);
+        }
+        xc_sr__pageset_dispose(&set);
+        xc_sr_hv_close(hv);
+        wait_for("g", XC_SR_LOCAL_RUNNING);
+    }
+    free(copy);
+}
+END_TEST
+
 /* Only vcpu_info is written between frozen and suspended. */
 static void resume_set(bool sync)
 {
@@ -291,6 +377,7 @@ int main(void)
     const TTest *const tests[] = {
         dirty_log_finds_what_was_written,
         dirty_log_of_old_kernels_finds_the_same,
+        no_write_escapes_the_dirty_log,
         the_resume_set_is_vcpu_info,
         suspended_it_stands_still_and_resumes,
         a_paused_guest_suspends_and_stays_paused,

@@ -33,6 +33,7 @@ struct local
     uint64_t guest_base;        /* where memory is in the guest's process */
     uint64_t *bitmap;
     struct page_region *regions;
+    struct xc_sr_pageset fetched; /* by one fetch of the dirty log */
 
     /* Destination. */
     struct xc_sr_pageset present; /* have frames */

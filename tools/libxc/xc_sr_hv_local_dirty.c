@@ -27,6 +27,7 @@ void xc_sr__local_dirty_dispose(struct local *l)
     if ( l->bitmap )
         munmap(l->bitmap, bitmap_len(l));
     free(l->regions);
+    xc_sr__pageset_dispose(&l->fetched);
     if ( l->dirty_fd >= 0 )
         close(l->dirty_fd);
     l->bitmap = NULL;
@@ -57,7 +58,8 @@ int xc_sr__local_dirty_on(struct xc_sr_hv *hv)
     if ( l->dirty == LW_DIRTY_SCAN )
     {
         l->regions = calloc(NR_REGIONS, sizeof(*l->regions));
-        return l->regions ? 0 : -ENOMEM;
+        return l->regions ? xc_sr__pageset_init(&l->fetched, l->nr_pfns)
+                          : -ENOMEM;
     }
     p = mmap(NULL, bitmap_len(l), PROT_READ, MAP_SHARED, l->dirty_fd, 0);
     if ( p == MAP_FAILED )
@@ -77,24 +79,18 @@ int xc_sr__local_dirty_off(struct xc_sr_hv *hv)
     return xc_sr__local_ask(hv, LW_DIRTY_OFF, "dirty log off", NULL);
 }
 
-/* Adds one region; a scan that only looks may return one twice, so pages
- * below *from_pfn have been counted. */
-static uint64_t add_region(const struct local *l, const struct page_region *r,
-                           struct xc_sr_pageset *set, uint64_t *from_pfn)
+/*
+ * Regions are a set, not a list: a scan that is continued, or that only looks,
+ * returns some again and not always in order, so nothing is concluded from
+ * where the last one ended.
+ */
+static void add_region(struct local *l, const struct page_region *r)
 {
     uint64_t pfn = (r->start - l->guest_base) >> XC_SR_PAGE_SHIFT;
     uint64_t end = (r->end - l->guest_base) >> XC_SR_PAGE_SHIFT;
-    uint64_t count;
 
-    if ( pfn < *from_pfn )
-        pfn = *from_pfn;
-    if ( end <= pfn )
-        return 0;
-    count = end - pfn;
-    *from_pfn = end;
     for ( ; pfn < end; pfn++ )
-        xc_sr__pageset_add(set, pfn);
-    return count;
+        xc_sr__pageset_add(&l->fetched, pfn);
 }
 
 static int fetch_scan(struct xc_sr_hv *hv, bool clean,
@@ -102,7 +98,6 @@ static int fetch_scan(struct xc_sr_hv *hv, bool clean,
 {
     struct local *l = xc_sr__local_of(hv);
     uint64_t end = l->guest_base + (l->nr_pfns << XC_SR_PAGE_SHIFT);
-    uint64_t count = 0, from_pfn = 0;
     struct pm_scan_arg arg = {
         .size = sizeof(arg),
         .flags = clean ? PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC : 0,
@@ -114,6 +109,7 @@ static int fetch_scan(struct xc_sr_hv *hv, bool clean,
         .return_mask = PAGE_IS_WRITTEN,
     };
 
+    xc_sr__pageset_clear(&l->fetched);
     while ( arg.start < end )
     {
         int nr = ioctl(l->dirty_fd, PAGEMAP_SCAN, &arg);
@@ -129,10 +125,11 @@ static int fetch_scan(struct xc_sr_hv *hv, bool clean,
             return rc;
         }
         for ( int i = 0; i < nr; i++ )
-            count += add_region(l, &l->regions[i], set, &from_pfn);
+            add_region(l, &l->regions[i]);
         arg.start = arg.walk_end;
     }
-    *count_r = count;
+    xc_sr__pageset_or(set, &l->fetched);
+    *count_r = l->fetched.count;
     return 0;
 }
 
