@@ -15,8 +15,9 @@ xl()
 
 in_postcopy()
 {
+    # jq 1.6 is content with no input; -s makes it an empty array.
     "$XL" --local "$A" migrate-status --json g 2>/dev/null |
-        jq -e '.phase == "postcopy"' >/dev/null
+        jq -es '.[0].phase == "postcopy"' >/dev/null
 }
 
 # The process of a side's record.
