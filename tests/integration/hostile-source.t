@@ -113,7 +113,6 @@ bent "PFNS outside the guest" 3 "$P0" 'pfn' \
 bent "TRANSITION during pre-copy" 3 "$P1" 'TRANSITION' PAGE_DATA:insert:POSTCOPY_TRANSITION
 bent "END during pre-copy of an advised stream" 3 "$P1" 'END' PAGE_DATA:insert:END
 bent "COMMIT during pre-copy" 3 "$P1" 'COMMIT' "PAGE_DATA:insert:POSTCOPY_COMMIT:$SESSION$EPOCH"
-bent "COMMIT before PREPARED" 3 "$P0" 'COMMIT|session' "POSTCOPY_PAGE_DATA:insert:POSTCOPY_COMMIT:$SESSION$EPOCH"
 bent "ADVISE twice" 3 "$P1" 'ADVISE' POSTCOPY_ADVISE:dup
 bent "BEGIN twice" 3 "$P1" 'BEGIN' POSTCOPY_BEGIN:dup
 bent "no PFNS_BEGIN" 3 "$P0" 'TRANSITION|PFNS' POSTCOPY_PFNS_BEGIN:drop
