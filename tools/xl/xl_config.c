@@ -20,8 +20,9 @@
 
 /* A vCPU does some ten million operations a second at most. */
 #define RATE_MAX             UINT64_C(1000000000)
-/* A guest that takes longer than this to suspend has given up. */
-#define SUSPEND_DELAY_MAX_US UINT64_C(60000000)
+/* Longer, and migrate's own deadline for the guest comes first; what the
+ * local backend takes too. */
+#define SUSPEND_DELAY_MAX_US UINT64_C(10000000)
 
 bool xl_name_is_valid(const char *name)
 {
@@ -163,6 +164,22 @@ static int read_others(yajl_val map, struct xc_sr_local_config *config,
     return 0;
 }
 
+/* What one member alone does not tell: sizes in whole pages, one inside the
+ * other. */
+static int check_sizes(const struct xc_sr_local_config *config, char *why,
+                       size_t why_len)
+{
+    if ( config->memory_kib % 4 )
+        snprintf(why, why_len, "memory_kib: not a multiple of 4");
+    else if ( config->working_set_kib % 4 )
+        snprintf(why, why_len, "working_set_kib: not a multiple of 4");
+    else if ( config->working_set_kib > config->memory_kib )
+        snprintf(why, why_len, "working_set_kib: more than memory_kib");
+    else
+        return 0;
+    return -EINVAL;
+}
+
 static int read_guest(yajl_val map, struct xc_sr_local_config *config_r,
                       char *why, size_t why_len)
 {
@@ -191,13 +208,10 @@ static int read_guest(yajl_val map, struct xc_sr_local_config *config_r,
                           why, why_len);
     if ( !rc )
         rc = read_others(map, &config, why, why_len);
+    if ( !rc )
+        rc = check_sizes(&config, why, why_len);
     if ( rc )
         return rc;
-    if ( config.memory_kib % 4 )
-    {
-        snprintf(why, why_len, "memory_kib: not a multiple of 4");
-        return -EINVAL;
-    }
     config.vcpus = (uint32_t)vcpus;
     config.populate_percent = (uint32_t)populate;
     config.suspend_delay_us = (uint32_t)delay;
