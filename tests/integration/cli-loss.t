@@ -5,6 +5,7 @@
 
 . "$(dirname "$0")/lib.sh"
 setup
+mkdir "$T/C"
 
 # xl ARG...: output in $T/out and $T/err, exit code in RC.
 xl()
@@ -42,6 +43,9 @@ say_what_is_known()
     expect_match "migrate-status at the source" "$(cat "$T/err")" 'kept suspended here'
     xl --local "$B" migrate-status g
     expect_match "migrate-status at the destination" "$(cat "$T/err")" 'destroy it here, then resume it at its source'
+    xl --local "$B" migrate g "$T/C"
+    expect_eq "exit code of migrating it on" "$RC" 1
+    expect_match "migrating it on" "$(cat "$T/err")" 'missing for good.*xl destroy.*xl resume'
     xl --local "$A" migrate g "$B"
     expect_eq "exit code of another migration" "$RC" 4
     expect_match "another migration" "$(cat "$T/err")" 'xl resume.*xl destroy'

@@ -100,6 +100,11 @@ static int check_guest(struct xl_migration *m)
               info.state != XC_SR_LOCAL_PAUSED && !info.migrating )
         xl_error("`%s` cannot be migrated: it is %s", name,
                  xc_sr_local_state_name(info.state));
+    else if ( info.paging && xl_journal_tells_loss(m->global->local_dir, name) )
+        xl_error("`%s` cannot be migrated: pages of it are missing for good, "
+                 "its last migration was lost; `xl destroy` it here, then `xl "
+                 "resume` it where it came from",
+                 name);
     else if ( info.paging )
         xl_error("`%s` cannot be migrated yet: pages of it are still on their "
                  "way here",
