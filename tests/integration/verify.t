@@ -320,12 +320,33 @@ else
     end
 fi
 
-# shellcheck disable=SC2012 # names of Xen's own
-stock=$(ls /usr/lib/xen-*/bin/verify-stream-v2 2>/dev/null | sort -V | tail -1)
+find_stock() { find "${1%/}/usr/lib" -path '*/xen-*/bin/verify-stream-v2' 2>/dev/null | sort -V | tail -n 1; }
+
+# Of this machine, or out of Debian's package, which is kept in the build tree
+# and not installed.
+fetch_stock()
+{
+    local dir=$BUILD/stock-xen
+    [ -n "$(find_stock "$dir")" ] && return
+    say "downloading xen-utils-4.17 for its verify-stream-v2"
+    mkdir -p "$T/deb" &&
+        (cd "$T/deb" && timeout 60 apt-get -qq download xen-utils-4.17 && dpkg -x ./*.deb "$T/stock-xen") >"$T/out" 2>&1 &&
+        rm -rf "$dir" && mv "$T/stock-xen" "$dir"
+}
+
 what="stock verify-stream-v2 takes the golden stock streams"
+stock=$(find_stock /)
 if [ -z "$stock" ]
 then
-    skip "$what" "xen-utils is not installed"
+    fetch_stock
+    stock=$(find_stock "$BUILD/stock-xen")
+fi
+if ! command -v python3 >/dev/null
+then
+    skip "$what" "python3 is not installed"
+elif [ -z "$stock" ]
+then
+    skip "$what" "xen-utils-4.17 is neither installed nor to be had (apt-get download: $(tail -n 1 "$T/out"))"
 else
     begin "$what"
     for n in stock3-hvm stock2-pv stock3-pv checkpointed3-hvm
