@@ -8,6 +8,7 @@
 #define FAKE_HV_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "../../tools/libxc/xc_sr_hv.h"
 
@@ -43,6 +44,12 @@ struct fake_guest
     unsigned int nr_faults;
     unsigned int faults_answered;
     bool *present_at_start; /* when it was unpaused */
+    uint64_t order[4096];   /* pfns in the order in which they came in */
+    unsigned int nr_order;
+    atomic_bool hold;     /* next_faults() waits after its first faults */
+    atomic_bool holding;  /* it does */
+    uint64_t refused_pfn; /* page_in: nobody wants it any more; 0: none */
+    uint64_t dropped_pfn; /* its fault says DROP; 0: none */
     unsigned int evicted_pages;
     unsigned int unpause_failures;
     int probe_error;

@@ -291,11 +291,24 @@ static int fake_next_faults(struct xc_sr_hv *hv, struct xc_sr_hv_fault *faults,
     uint64_t count;
     unsigned int nr = 0;
 
+    for ( int i = 0; i < 5000 && !g->nr_faults && atomic_load(&g->hold); i++ )
+    {
+        atomic_store(&g->holding, true);
+        usleep(1000);
+    }
     if ( read(g->event_fd, &count, sizeof(count)) < 0 && errno != EAGAIN )
         return -errno;
     while ( nr < max && g->nr_faults )
-        faults[nr++] =
-            (struct xc_sr_hv_fault){ .pfn = g->faults[--g->nr_faults] };
+    {
+        uint64_t pfn = g->faults[--g->nr_faults];
+
+        faults[nr++] = (struct xc_sr_hv_fault){
+            .pfn = pfn,
+            .flags = g->dropped_pfn && pfn == g->dropped_pfn
+                         ? XC_SR_HV_FAULT_DROP
+                         : 0,
+        };
+    }
     *nr_r = nr;
     return 0;
 }
@@ -309,9 +322,13 @@ static int fake_page_in(struct xc_sr_hv *hv, const uint64_t *pfns,
     for ( unsigned int i = 0; i < nr; i++ )
     {
         errs_r[i] = g->missing[pfns[i]] ? 0 : -EEXIST;
+        if ( g->refused_pfn && pfns[i] == g->refused_pfn )
+            errs_r[i] = -ENOENT;
         if ( errs_r[i] )
             continue;
         g->missing[pfns[i]] = false;
+        if ( g->nr_order < XC_SR_ARRAY_SIZE(g->order) )
+            g->order[g->nr_order++] = pfns[i];
         if ( from )
             memcpy(page_of(g, pfns[i]), from + i * XC_SR_PAGE_SIZE,
                    XC_SR_PAGE_SIZE);
@@ -327,7 +344,8 @@ static int fake_fault_done(struct xc_sr_hv *hv,
     struct fake_guest *g = guest_of(hv);
 
     for ( unsigned int i = 0; i < nr; i++ )
-        if ( g->missing[faults[i].pfn] )
+        if ( g->missing[faults[i].pfn] &&
+             !(faults[i].flags & XC_SR_HV_FAULT_DROP) )
             return -EINVAL;
     g->faults_answered += nr;
     return 0;

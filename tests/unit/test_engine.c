@@ -181,6 +181,7 @@ START_TEST(test_moves)
     assert_moved(&p);
     ck_assert_uint_eq(p.dst.faults_answered, moves[_i].faults);
     ck_assert_uint_eq(p.restored.stats.faults, moves[_i].faults);
+    ck_assert_uint_eq(p.restored.stats.duplicates, 0);
     if ( moves[_i].version == 3 )
     {
         ck_assert(p.saved.peer_stats_valid);
@@ -384,6 +385,96 @@ START_TEST(test_journal_failure)
 }
 END_TEST
 
+/* Records that cannot be written at the end: still one owner, and told. */
+START_TEST(test_late_journal_failure)
+{
+    const enum xc_sr_owner late[] = { XC_SR_OWNER_DONE, XC_SR_OWNER_FINISHED };
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    if ( late[_i] == XC_SR_OWNER_DONE )
+        p.src_journal.fail_on = late[_i];
+    else
+        p.dst_journal.fail_on = late[_i];
+    run(&p);
+    ck_assert_int_ne(p.save_rc, 0);
+    ck_assert_int_eq(p.saved.owner, XC_SR_OWNER_COMMITTED);
+    ck_assert(p.saved.why[0]);
+    ck_assert(p.dst.unpaused);
+    ck_assert(!p.src.resumed);
+    ck_assert(!p.destroyed);
+    pair_dispose(&p);
+}
+END_TEST
+
+/* RESUMED cannot be recorded: before COMMIT it runs here all the same. */
+START_TEST(test_resumed_is_not_recorded)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.src_journal.fail_on = XC_SR_OWNER_RESUMED;
+    if ( _i ) /* after COMMIT it stays parked: the record says COMMITTED */
+        p.dst_journal.fail_on = XC_SR_OWNER_OWNER;
+    else
+        p.dst_journal.fail_on = XC_SR_OWNER_PREP;
+    run(&p);
+    ck_assert_int_ne(p.save_rc, 0);
+    ck_assert_int_eq(p.saved.owner,
+                     _i ? XC_SR_OWNER_COMMITTED : XC_SR_OWNER_RESUMED);
+    ck_assert_int_eq(p.src.resumed, !_i);
+    ck_assert(!p.dst.unpaused);
+    pair_dispose(&p);
+}
+END_TEST
+
+/* Bad parameters touch nobody's descriptors. */
+START_TEST(test_bad_params)
+{
+    struct pair p;
+    char c = 'x';
+
+    pair_init(&p, 300, 3);
+    p.save.recv_fd = -1;
+    ck_assert_int_eq(dup2(p.fd[0], 0), 0);
+    ck_assert_int_eq(xc_sr_save(&p.save, &p.saved), -EINVAL);
+    ck_assert_int_eq(write(0, &c, 1), 1);
+    ck_assert_int_eq(read(p.fd[1], &c, 1), 1);
+    pair_dispose(&p);
+}
+END_TEST
+
+/* A receiver that takes nothing any more does not keep anybody from giving
+ * up. */
+static void *abort_later(void *arg)
+{
+    usleep(100000);
+    xc_sr_control_abort(arg);
+    return NULL;
+}
+
+START_TEST(test_abort_while_the_wire_is_stuck)
+{
+    struct pair p;
+    struct xc_sr_control *control = NULL;
+    pthread_t thread;
+
+    pair_init(&p, 3000, 3);
+    p.save.plain = true;
+    p.save.policy.allow_postcopy = false;
+    p.save.policy.max_iterations = 3;
+    ck_assert_int_eq(xc_sr_control_new(&control), 0);
+    p.save.control = control;
+    ck_assert_int_eq(pthread_create(&thread, NULL, abort_later, control), 0);
+    p.save_rc = xc_sr_save(&p.save, &p.saved);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(p.save_rc, -ECANCELED);
+    ck_assert_int_eq(p.saved.owner, XC_SR_OWNER_RESUMED);
+    xc_sr_control_free(control);
+    pair_dispose(&p);
+}
+END_TEST
+
 /* OWNER cannot be recorded: it never ran there, NAK, the source resumes. */
 START_TEST(test_nak_after_commit)
 {
@@ -574,6 +665,10 @@ int main(void)
     tcase_add_test(tc, test_version_refused);
     tcase_add_loop_test(tc, test_journal_failure, 0,
                         XC_SR_ARRAY_SIZE(journal_failures));
+    tcase_add_loop_test(tc, test_late_journal_failure, 0, 2);
+    tcase_add_loop_test(tc, test_resumed_is_not_recorded, 0, 2);
+    tcase_add_test(tc, test_bad_params);
+    tcase_add_test(tc, test_abort_while_the_wire_is_stuck);
     tcase_add_test(tc, test_nak_after_commit);
     tcase_add_test(tc, test_unpause_never_works);
     tcase_add_loop_test(tc, test_hv_call_failures, 0, 2);

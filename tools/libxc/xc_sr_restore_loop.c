@@ -217,7 +217,8 @@ static int wait_events(struct xc_sr_receiver *r, uint64_t deadline_us,
         { .fd = r->paging ? xc_sr__hv_event_fd(r->hv) : -1, .events = POLLIN },
         { .fd = xc_sr__hv_gone_fd(r->hv), .events = POLLIN },
         { .fd = control ? control->fd : -1, .events = POLLIN },
-        { .fd = r->params->watch.fd, .events = POLLIN },
+        { .fd = r->params->watch.on_ready ? r->params->watch.fd : -1,
+          .events = POLLIN },
     };
 
     if ( ms < 0 || ms > (int)(PROGRESS_PERIOD_US / 1000) )

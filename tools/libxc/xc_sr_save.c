@@ -190,10 +190,22 @@ static int finish_stock(struct xc_sr_sender *s)
     return rc ? rc : xc_sr__sender_drain(s, stall_deadline(s));
 }
 
+/* Nothing came from the layer above: until it has something, or too long. */
+static int wait_upper(struct xc_sr_sender *s, struct xc_sr_stall *stall)
+{
+    int rc;
+
+    s->upper_fd = s->params->upper.ready_fd;
+    rc = xc_sr__sender_turn_or_stall(s, stall_deadline(s), stall);
+    s->upper_fd = -1;
+    return rc;
+}
+
 /* The layer above writes its part of the stream through us. */
 static int relay_upper(struct xc_sr_sender *s)
 {
     const struct xc_sr_upper_source *upper = &s->params->upper;
+    struct xc_sr_stall stall = { .deadline_us = 0 };
     uint8_t buf[16384];
     bool done = upper->read == NULL;
 
@@ -210,7 +222,7 @@ static int relay_upper(struct xc_sr_sender *s)
         /* Known before the last octet is out: the answer may be quick. */
         s->upper_done = done;
         if ( !rc )
-            rc = xc_sr__sender_turn(s, xc_sr__now_us() + (len ? 0 : 1000));
+            rc = len || done ? xc_sr__sender_room(s) : wait_upper(s, &stall);
         if ( rc )
             return rc;
     }
@@ -331,12 +343,22 @@ static void last_words(struct xc_sr_sender *s)
     }
 }
 
+/* The answer to a NAK after COMMIT: it fenced itself before it said so. */
+static void say_end(struct xc_sr_sender *s)
+{
+    if ( !s->at_boundary )
+        return;
+    xc_sr__write_empty(&s->writer, XC_SR_REC_END);
+    if ( !xc_sr__sender_queue(s) )
+        last_words(s);
+}
+
 static void say_abort(struct xc_sr_sender *s)
 {
     const char *why = s->result->why;
     size_t len = strnlen(why, XC_SR_MAX_TEXT);
 
-    if ( !advised(s) || !s->at_boundary || s->naked )
+    if ( s->out.fd < 0 || !advised(s) || !s->at_boundary || s->naked )
         return;
     xc_sr__writer_reset(&s->writer);
     xc_sr__write_begin(&s->writer, XC_SR_REC_POSTCOPY_ABORT);
@@ -352,7 +374,11 @@ static void say_abort(struct xc_sr_sender *s)
         last_words(s);
 }
 
-static int resume_here(struct xc_sr_sender *s)
+/*
+ * The guest runs here again: recorded first, then said, and the connection is
+ * closed before it runs, so that nothing which comes later can be acted upon.
+ */
+static void resume_here(struct xc_sr_sender *s)
 {
     int rc = 0;
 
@@ -362,35 +388,32 @@ static int resume_here(struct xc_sr_sender *s)
     if ( rc )
         xc_sr__error(s->log, "domain %u: cannot record RESUMED: %s",
                      s->hv->info.domid, strerror(-rc));
+    /* The durable record says COMMITTED: it stays parked, as it would after
+     * a restart.  Before COMMIT nothing has been said that binds us. */
+    if ( rc && s->owner == XC_SR_OWNER_COMMITTED )
+        return;
+    if ( s->owner == XC_SR_OWNER_COMMITTED )
+        say_end(s);
+    else
+        say_abort(s);
     s->owner = XC_SR_OWNER_RESUMED;
-    /* Close before resuming: nothing that comes later can be acted upon. */
-    (void)shutdown(s->out.fd, SHUT_RDWR);
+    if ( s->out.fd >= 0 )
+        (void)shutdown(s->out.fd, SHUT_RDWR);
     if ( !s->suspend_asked )
-        return 0;
+        return;
     rc = xc_sr__hv_resume(s->hv);
     if ( rc )
         xc_sr__error(s->log, "domain %u: cannot resume it: %s",
                      s->hv->info.domid, strerror(-rc));
-    return rc;
 }
 
 static void settle(struct xc_sr_sender *s, int rc)
 {
-    if ( rc && s->owner == XC_SR_OWNER_NONE )
-    {
-        say_abort(s);
-        (void)resume_here(s);
-    }
-    else if ( rc && s->owner == XC_SR_OWNER_COMMITTED && s->naked &&
-              !s->running )
-    {
-        /* It fenced itself before it said so: the guest is ours again. */
-        xc_sr__outq_drop(&s->out);
-        xc_sr__write_empty(&s->writer, XC_SR_REC_END);
-        if ( s->at_boundary && !xc_sr__sender_queue(s) )
-            last_words(s);
-        (void)resume_here(s);
-    }
+    bool fenced = s->naked && !s->running;
+
+    if ( rc && (s->owner == XC_SR_OWNER_NONE ||
+                (s->owner == XC_SR_OWNER_COMMITTED && fenced)) )
+        resume_here(s);
     if ( s->dirty_log_on && s->owner != XC_SR_OWNER_COMMITTED )
         (void)xc_sr__hv_dirty_off(s->hv);
     s->phase = rc ? XC_SR_PHASE_FAILED : XC_SR_PHASE_DONE;
@@ -508,6 +531,7 @@ int xc_sr_save(const struct xc_sr_save_params *params,
     s->version = p.stream_version;
     s->nr_pfns = p.hv->info.nr_pfns;
     s->at_boundary = true;
+    s->out.fd = s->upper_fd = -1;
     s->stats->start_us = xc_sr__now_us();
     s->stats->nr_pfns = s->nr_pfns;
     s->stats->stream_version = s->version;

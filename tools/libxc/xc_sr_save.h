@@ -70,6 +70,7 @@ struct xc_sr_sender
     struct xc_sr_window window;
     struct xc_sr_rate rate;
     uint64_t queued_total; /* octets ever put into out */
+    int upper_fd;          /* waited for; -1: none */
     bool back_eof;
     uint32_t features;
 
@@ -123,7 +124,6 @@ int xc_sr__sender_fail(struct xc_sr_sender *s, int rc, const char *fmt, ...)
  * progress and serves control and watch.  -ECANCELED: asked to give up.
  */
 int xc_sr__sender_turn(struct xc_sr_sender *s, uint64_t deadline_us);
-/* Turns until all queued octets are written. */
 /*
  * A turn that fails with -ETIMEDOUT when the peer, not our own rate limit,
  * has kept everything still for ready_timeout_us.  Start with a stall of
@@ -137,6 +137,14 @@ struct xc_sr_stall
 int xc_sr__sender_turn_or_stall(struct xc_sr_sender *s, uint64_t until_us,
                                 struct xc_sr_stall *stall);
 
+/*
+ * Turns until there is room for more records in the queue: what is copied
+ * into it, lists above all, would else be held whole for a slow peer.
+ */
+#define XC_SR_QUEUE_MAX (1u << 20)
+int xc_sr__sender_room(struct xc_sr_sender *s);
+
+/* Turns until all queued octets are written. */
 int xc_sr__sender_drain(struct xc_sr_sender *s, uint64_t deadline_us);
 /* Moves what the writer holds to the queue (and empties the writer). */
 int xc_sr__sender_queue(struct xc_sr_sender *s);

@@ -122,35 +122,25 @@ void xc_sr__sender_report(struct xc_sr_sender *s, uint64_t now_us)
 static int wait_events(struct xc_sr_sender *s, uint64_t deadline_us,
                        uint64_t now_us)
 {
-    struct pollfd fds[4];
-    nfds_t n = 0;
+    struct xc_sr_control *control = s->params->control;
     int ms = xc_sr__poll_ms(deadline_us, now_us);
-    nfds_t control_at = 0, watch_at = 0;
+    struct pollfd fds[5] = {
+        { .fd = xc_sr__outq_len(&s->out) ? s->out.fd : -1, .events = POLLOUT },
+        { .fd = s->in.buf && !s->back_eof ? s->in.fd : -1, .events = POLLIN },
+        { .fd = s->upper_fd, .events = POLLIN },
+        { .fd = control ? control->fd : -1, .events = POLLIN },
+        { .fd = s->params->watch.on_ready ? s->params->watch.fd : -1,
+          .events = POLLIN },
+    };
 
-    if ( xc_sr__outq_len(&s->out) )
-        fds[n++] = (struct pollfd){ .fd = s->out.fd, .events = POLLOUT };
-    if ( s->in.buf && !s->back_eof )
-        fds[n++] = (struct pollfd){ .fd = s->in.fd, .events = POLLIN };
-    if ( s->params->control )
-    {
-        control_at = n;
-        fds[n++] =
-            (struct pollfd){ .fd = s->params->control->fd, .events = POLLIN };
-    }
-    if ( s->params->watch.fd >= 0 )
-    {
-        watch_at = n;
-        fds[n++] =
-            (struct pollfd){ .fd = s->params->watch.fd, .events = POLLIN };
-    }
     /* Progress is due now and then even when nothing moves. */
     if ( ms < 0 || ms > (int)(PROGRESS_PERIOD_US / 1000) )
         ms = PROGRESS_PERIOD_US / 1000;
-    if ( poll(fds, n, ms) < 0 && errno != EINTR )
+    if ( poll(fds, XC_SR_ARRAY_SIZE(fds), ms) < 0 && errno != EINTR )
         return xc_sr__sender_fail(s, -errno, "poll: %s", strerror(errno));
-    if ( s->params->control && fds[control_at].revents )
-        xc_sr__control_drain(s->params->control);
-    if ( s->params->watch.fd >= 0 && fds[watch_at].revents )
+    if ( fds[3].fd >= 0 && fds[3].revents )
+        xc_sr__control_drain(control);
+    if ( fds[4].fd >= 0 && fds[4].revents )
         s->params->watch.on_ready(s->params->watch.ctx);
     return 0;
 }
@@ -254,6 +244,16 @@ int xc_sr__sender_turn_or_stall(struct xc_sr_sender *s, uint64_t until_us,
         return xc_sr__sender_fail(s, -ETIMEDOUT,
                                   "the destination has gone silent");
     return 0;
+}
+
+int xc_sr__sender_room(struct xc_sr_sender *s)
+{
+    struct xc_sr_stall stall = { .deadline_us = 0 };
+    int rc = xc_sr__sender_turn(s, 0);
+
+    while ( !rc && xc_sr__outq_len(&s->out) > XC_SR_QUEUE_MAX )
+        rc = xc_sr__sender_turn_or_stall(s, UINT64_MAX, &stall);
+    return rc;
 }
 
 int xc_sr__sender_drain(struct xc_sr_sender *s, uint64_t deadline_us)

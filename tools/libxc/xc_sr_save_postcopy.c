@@ -62,6 +62,8 @@ int xc_sr__sender_announce(struct xc_sr_sender *s)
             pfns[nr++] = pfn++;
         if ( nr )
             rc = announce_batch(s, pfns, nr);
+        if ( !rc )
+            rc = xc_sr__sender_room(s);
     }
     if ( rc )
         return rc;

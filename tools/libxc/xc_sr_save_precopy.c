@@ -290,7 +290,7 @@ static int discard_todo(struct xc_sr_sender *s)
         if ( nr )
             rc = discard_batch(s, &runs, pfns, nr);
         if ( !rc )
-            rc = xc_sr__sender_turn(s, 0);
+            rc = xc_sr__sender_room(s);
     }
     if ( !rc )
         rc = flush_run(s, &runs);
@@ -336,6 +336,8 @@ int xc_sr__sender_discard(struct xc_sr_sender *s)
         rc = discard_todo(s);
         if ( !rc )
             rc = wait_acted(s);
+        if ( s->announced.count == s->nr_pfns )
+            break; /* nothing can be added */
         if ( !rc )
             rc = fetch_dirty(s, XC_SR_HV_FETCH_CLEAN, &s->todo, NULL);
         xc_sr__pageset_subtract(&s->todo, &s->announced);

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * test_engine_peer.c: one engine against a peer that is played by the test,
+ * record by record: what comes when, and in which order.
+ */
+#include <check.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include "fake_hv.inc.c"
+
+#define NR_PFNS 700u
+
+/* ---- A played peer: its end of the socket, a reader, a writer -------------- */
+
+struct peer
+{
+    int fd;
+    struct xc_sr_inbuf in;
+    struct xc_sr_reader reader;
+    struct xc_sr_writer w;
+    uint8_t session[16];
+    /* The page record that was read last. */
+    uint64_t pfns[64];
+    unsigned int nr_pfns;
+};
+
+static uint64_t deadline(void)
+{
+    return xc_sr__now_us() + 10000000u;
+}
+
+static void peer_init(struct peer *p, int fd, enum xc_sr_direction reads)
+{
+    memset(p, 0, sizeof(*p));
+    p->fd = fd;
+    ck_assert_int_eq(xc_sr__inbuf_init(&p->in, fd, 1 << 20), 0);
+    xc_sr__reader_init(&p->reader, reads, 3);
+    xc_sr__writer_init(&p->w, 3);
+}
+
+static void peer_dispose(struct peer *p)
+{
+    xc_sr__inbuf_dispose(&p->in);
+    xc_sr__writer_dispose(&p->w);
+    close(p->fd);
+}
+
+/* The next event that ends a record, or UPPER, IMAGE, DOMAIN, END. */
+static struct xc_sr_event peer_next(struct peer *p)
+{
+    for ( ;; )
+    {
+        struct xc_sr_event ev;
+        size_t used = 0, got = 0;
+        bool eof = false;
+
+        ck_assert_msg(xc_sr__reader_next(&p->reader, xc_sr__inbuf_data(&p->in),
+                                         xc_sr__inbuf_len(&p->in), &ev,
+                                         &used) == 0,
+                      "%s: %s", p->reader.fault.type, p->reader.fault.why);
+        if ( ev.kind == XC_SR_EV_HEAD )
+            p->nr_pfns = 0;
+        for ( uint64_t i = 0; ev.kind == XC_SR_EV_ENTRIES && i < ev.count; i++ )
+            if ( p->nr_pfns < XC_SR_ARRAY_SIZE(p->pfns) )
+                p->pfns[p->nr_pfns++] =
+                    xc_sr__entry_pfn(xc_sr__le64(ev.entries + 8 * i));
+        xc_sr__inbuf_use(&p->in, used);
+        switch ( ev.kind )
+        {
+        case XC_SR_EV_NEED:
+            ck_assert_int_eq(xc_sr__inbuf_need(&p->in, ev.need, 1 << 20), 0);
+            ck_assert_int_eq(xc_sr__inbuf_fill(&p->in, &eof, &got), 0);
+            ck_assert_msg(got != 0, "the engine closed the connection");
+            break;
+        case XC_SR_EV_HEAD:
+        case XC_SR_EV_ENTRIES:
+        case XC_SR_EV_CONTENT:
+            break;
+        default:
+            return ev;
+        }
+    }
+}
+
+static void peer_wait_for(struct peer *p, enum xc_sr_rec rec)
+{
+    struct xc_sr_event ev;
+
+    do
+        ev = peer_next(p);
+    while ( (ev.kind != XC_SR_EV_RECORD && ev.kind != XC_SR_EV_TAIL) ||
+            ev.record.id != rec );
+    if ( rec == XC_SR_REC_POSTCOPY_ADVISE )
+        memcpy(p->session, ev.record.body, sizeof(p->session));
+}
+
+static void peer_flush(struct peer *p)
+{
+    ck_assert_int_eq(p->w.error, 0);
+    ck_assert_int_eq(xc_sr__write_exact(p->fd, p->w.buf, p->w.len, deadline()),
+                     0);
+    xc_sr__writer_reset(&p->w);
+}
+
+static void put_session(struct peer *p, enum xc_sr_rec rec)
+{
+    xc_sr__write_begin(&p->w, rec);
+    xc_sr__write_bytes(&p->w, p->session, sizeof(p->session));
+    xc_sr__write_u64(&p->w, 0);
+    xc_sr__write_end(&p->w, 0);
+}
+
+/* ---- The sender, and a receiver that asks ------------------------------------ */
+
+struct sender_case
+{
+    struct fake_guest src;
+    struct xc_sr_save_params params;
+    struct xc_sr_save_result result;
+    int rc;
+    pthread_t thread;
+};
+
+static void *run_save(void *arg)
+{
+    struct sender_case *c = arg;
+
+    c->rc = xc_sr_save(&c->params, &c->result);
+    return NULL;
+}
+
+static void start_sender(struct sender_case *c, struct peer *p)
+{
+    int fd[2];
+
+    memset(c, 0, sizeof(*c));
+    fake_guest_init(&c->src, NR_PFNS, true);
+    for ( uint64_t pfn = 0; pfn < NR_PFNS; pfn++ )
+        fake_guest_write(&c->src, pfn, 1);
+    c->src.types[9] = 0;
+    c->src.suspend_seen = true;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+    c->params = (struct xc_sr_save_params){
+        .hv = &c->src.hv,
+        .send_fd = fd[0],
+        .recv_fd = fd[0],
+        .stream_version = 3,
+        .policy = { .allow_postcopy = true },
+        .watch = { .fd = -1 },
+        .ready_timeout_us = 5000000,
+    };
+    peer_init(p, fd[1], XC_SR_FORWARD);
+    ck_assert_int_eq(pthread_create(&c->thread, NULL, run_save, c), 0);
+}
+
+static void say_ready(struct peer *p, uint32_t features)
+{
+    xc_sr__write_begin(&p->w, XC_SR_REC_POSTCOPY_READY);
+    xc_sr__write_bytes(&p->w, p->session, sizeof(p->session));
+    xc_sr__write_u32(&p->w, 0);
+    xc_sr__write_u32(&p->w, features);
+    xc_sr__write_u64(&p->w, 0);
+    xc_sr__write_end(&p->w, 0);
+    peer_flush(p);
+}
+
+static void say_ack(struct peer *p)
+{
+    xc_sr__write_begin(&p->w, XC_SR_REC_POSTCOPY_ACK);
+    xc_sr__write_u64(&p->w, p->reader.offset);
+    xc_sr__write_end(&p->w, 0);
+    peer_flush(p);
+}
+
+static void say_fault(struct peer *p, uint64_t pfn)
+{
+    xc_sr__write_begin(&p->w, XC_SR_REC_POSTCOPY_FAULT);
+    xc_sr__write_u32(&p->w, 1);
+    xc_sr__write_u32(&p->w, 0);
+    xc_sr__write_u64(&p->w, pfn);
+    xc_sr__write_end(&p->w, 0);
+    peer_flush(p);
+}
+
+/*
+ * Nothing is acknowledged, so the push stops at its window; the faulted page
+ * comes all the same, alone; then the push goes on behind it, wraps round,
+ * and sends every page once.
+ */
+START_TEST(test_fault_first_then_its_neighbours)
+{
+    struct sender_case c;
+    struct peer p;
+    bool seen[NR_PFNS] = { false };
+    unsigned int nr_before = 0, total = 0, at = 0;
+    uint64_t first_after = 0;
+
+    start_sender(&c, &p);
+    peer_wait_for(&p, XC_SR_REC_POSTCOPY_ADVISE);
+    say_ready(&p, XC_SR_FEATURE_ACK);
+    peer_wait_for(&p, XC_SR_REC_POSTCOPY_DISCARD);
+    say_ack(&p);
+    peer_wait_for(&p, XC_SR_REC_POSTCOPY_TRANSITION);
+    ck_assert_int_eq(peer_next(&p).kind, XC_SR_EV_UPPER);
+    xc_sr__reader_upper_done(&p.reader, 0);
+    put_session(&p, XC_SR_REC_POSTCOPY_PREPARED);
+    peer_flush(&p);
+    peer_wait_for(&p, XC_SR_REC_POSTCOPY_COMMIT);
+    put_session(&p, XC_SR_REC_POSTCOPY_RUNNING);
+    say_fault(&p, 400);
+
+    /* What was under way before the fault, all of it bulk. */
+    do
+    {
+        peer_wait_for(&p, XC_SR_REC_POSTCOPY_PAGE_DATA);
+        for ( unsigned int i = 0; i < p.nr_pfns; i++ )
+            seen[p.pfns[i]] = true;
+        total += p.nr_pfns;
+        nr_before++;
+    } while ( p.nr_pfns != 1 );
+    ck_assert_uint_eq(p.pfns[0], 400);
+    /* 64 KiB of window and what was begun: never the whole guest. */
+    ck_assert_uint_lt(nr_before, 8);
+    say_ack(&p);
+    while ( total < NR_PFNS - c.src.nr_pfns / NR_PFNS )
+    {
+        peer_wait_for(&p, XC_SR_REC_POSTCOPY_PAGE_DATA);
+        if ( at++ == 0 )
+            first_after = p.pfns[0];
+        for ( unsigned int i = 0; i < p.nr_pfns; i++ )
+        {
+            ck_assert_msg(!seen[p.pfns[i]], "pfn %llu came twice",
+                          (unsigned long long)p.pfns[i]);
+            seen[p.pfns[i]] = true;
+        }
+        total += p.nr_pfns;
+        say_ack(&p);
+    }
+    ck_assert_uint_eq(first_after, 401);
+    xc_sr__write_empty(&p.w, XC_SR_REC_POSTCOPY_COMPLETE);
+    peer_flush(&p);
+    peer_wait_for(&p, XC_SR_REC_END);
+    pthread_join(c.thread, NULL);
+    ck_assert_int_eq(c.rc, 0);
+    ck_assert_uint_eq(c.result.stats.pages_fault, 1);
+    ck_assert_uint_eq(c.result.stats.pages_push + c.result.stats.pages_fault,
+                      total);
+    close(c.params.send_fd);
+    peer_dispose(&p);
+    fake_guest_dispose(&c.src);
+}
+END_TEST
+
+/* ---- The receiver, and a source that answers --------------------------------- */
+
+struct receiver_case
+{
+    struct fake_guest dst;
+    struct xc_sr_restore_params params;
+    struct xc_sr_restore_result result;
+    int rc;
+    pthread_t thread;
+    bool hold_when_running;
+};
+
+/* From here on: the faults of the start are there, later looks wait. */
+static void on_running(void *ctx)
+{
+    struct receiver_case *c = ctx;
+
+    atomic_store(&c->dst.hold, c->hold_when_running);
+}
+
+static void *run_restore(void *arg)
+{
+    struct receiver_case *c = arg;
+
+    c->rc = xc_sr_restore(&c->params, &c->result);
+    return NULL;
+}
+
+static void put_state(struct peer *p)
+{
+    static const uint8_t params[24] = { 1, 0, 0, 0, 0, 0, 0, 0, 1 };
+    static const uint8_t zeroes[24];
+
+    xc_sr__write_empty(&p->w, XC_SR_REC_POSTCOPY_BEGIN);
+    xc_sr__write_begin(&p->w, XC_SR_REC_X86_TSC_INFO);
+    xc_sr__write_bytes(&p->w, zeroes, sizeof(zeroes));
+    xc_sr__write_end(&p->w, 0);
+    xc_sr__write_begin(&p->w, XC_SR_REC_HVM_CONTEXT);
+    xc_sr__write_bytes(&p->w, zeroes, sizeof(zeroes));
+    xc_sr__write_end(&p->w, 0);
+    xc_sr__write_begin(&p->w, XC_SR_REC_HVM_PARAMS);
+    xc_sr__write_bytes(&p->w, params, sizeof(params));
+    xc_sr__write_end(&p->w, 0);
+    xc_sr__write_empty(&p->w, XC_SR_REC_POSTCOPY_PFNS_BEGIN);
+    xc_sr__write_empty(&p->w, XC_SR_REC_POSTCOPY_TRANSITION);
+}
+
+static void put_pages(struct peer *p, uint64_t first, unsigned int nr)
+{
+    uint8_t page[XC_SR_PAGE_SIZE];
+
+    xc_sr__write_begin(&p->w, XC_SR_REC_POSTCOPY_PAGE_DATA);
+    xc_sr__write_u32(&p->w, nr);
+    xc_sr__write_u32(&p->w, 0);
+    for ( unsigned int i = 0; i < nr; i++ )
+        xc_sr__write_u64(&p->w, first + i);
+    for ( unsigned int i = 0; i < nr; i++ )
+    {
+        memset(page, (int)(first + i), sizeof(page));
+        xc_sr__write_bytes(&p->w, page, sizeof(page));
+    }
+    xc_sr__write_end(&p->w, 0);
+}
+
+/* Up to the guest running there with `owed` pages from pfn 0 missing. */
+static void start_receiver(struct receiver_case *c, struct peer *p,
+                           uint64_t owed)
+{
+    struct xc_sr_domain_header dhdr = { .type = 2, .page_shift = 12 };
+
+    c->params.watch.fd = -1;
+    c->params.running = on_running;
+    c->params.ctx = c;
+    c->params.hv = &c->dst.hv;
+    xc_sr__write_image_header(&p->w);
+    xc_sr__write_domain_header(&p->w, &dhdr);
+    xc_sr__write_begin(&p->w, XC_SR_REC_POSTCOPY_ADVISE);
+    memset(p->session, 5, sizeof(p->session));
+    xc_sr__write_bytes(&p->w, p->session, sizeof(p->session));
+    xc_sr__write_u32(&p->w, 0); /* no features: no ACKs in between */
+    xc_sr__write_u32(&p->w, 1);
+    xc_sr__write_u64(&p->w, NR_PFNS);
+    xc_sr__write_u64(&p->w, 0);
+    xc_sr__write_end(&p->w, 0);
+    peer_flush(p);
+    ck_assert_int_eq(pthread_create(&c->thread, NULL, run_restore, c), 0);
+    peer_wait_for(p, XC_SR_REC_POSTCOPY_READY);
+    xc_sr__write_empty(&p->w, XC_SR_REC_STATIC_DATA_END);
+    xc_sr__write_begin(&p->w, XC_SR_REC_POSTCOPY_DISCARD);
+    xc_sr__write_u32(&p->w, 1);
+    xc_sr__write_u32(&p->w, 0);
+    xc_sr__write_u64(&p->w, 0);
+    xc_sr__write_u64(&p->w, owed);
+    xc_sr__write_end(&p->w, 0);
+    put_state(p);
+    peer_flush(p);
+    peer_wait_for(p, XC_SR_REC_POSTCOPY_PREPARED);
+    put_session(p, XC_SR_REC_POSTCOPY_COMMIT);
+    peer_flush(p);
+}
+
+static void connect_receiver(struct receiver_case *c, struct peer *p)
+{
+    int fd[2];
+
+    memset(c, 0, sizeof(*c));
+    fake_guest_init(&c->dst, NR_PFNS, false);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+    c->params.send_fd = c->params.recv_fd = fd[1];
+    peer_init(p, fd[0], XC_SR_BACK);
+}
+
+static void finish_receiver(struct receiver_case *c, struct peer *p)
+{
+    peer_wait_for(p, XC_SR_REC_POSTCOPY_COMPLETE);
+    xc_sr__write_empty(&p->w, XC_SR_REC_END);
+    peer_flush(p);
+    pthread_join(c->thread, NULL);
+    ck_assert_msg(c->rc == 0, "%d %s", c->rc, c->result.why);
+    ck_assert_int_eq(c->result.owner, XC_SR_OWNER_FINISHED);
+    close(c->params.recv_fd);
+    peer_dispose(p);
+}
+
+/*
+ * The answer lies behind 16 pages of bulk and is in the socket with them when
+ * the receiver looks (it is held until all is written): it is loaded first.
+ */
+START_TEST(test_answer_is_loaded_ahead_of_bulk)
+{
+    struct receiver_case c;
+    struct peer p;
+
+    connect_receiver(&c, &p);
+    c.dst.faults_wanted = 1; /* the highest missing pfn: 23 */
+    c.hold_when_running = true;
+    start_receiver(&c, &p, 24);
+    peer_wait_for(&p, XC_SR_REC_POSTCOPY_FAULT);
+    ck_assert_uint_eq(p.nr_pfns, 1);
+    ck_assert_uint_eq(p.pfns[0], 23);
+    for ( int i = 0; i < 5000 && !atomic_load(&c.dst.holding); i++ )
+        usleep(1000);
+    ck_assert(atomic_load(&c.dst.holding));
+    put_pages(&p, 0, 8);
+    put_pages(&p, 8, 8);
+    put_pages(&p, 23, 1);
+    put_pages(&p, 16, 7);
+    peer_flush(&p);
+    atomic_store(&c.dst.hold, false);
+    finish_receiver(&c, &p);
+    ck_assert_uint_eq(c.dst.nr_order, 24);
+    ck_assert_msg(c.dst.order[0] == 23,
+                  "the answer waited for the bulk: %llu first",
+                  (unsigned long long)c.dst.order[0]);
+    ck_assert_uint_eq(c.dst.faults_answered, 1);
+    ck_assert_uint_eq(c.result.stats.duplicates, 0);
+    for ( uint64_t pfn = 0; pfn < 24; pfn++ )
+        ck_assert_uint_eq(c.dst.memory[pfn * XC_SR_PAGE_SIZE + 77],
+                          (uint8_t)pfn);
+    fake_guest_dispose(&c.dst);
+}
+END_TEST
+
+/* Twice the same page, one the guest gave back, one it no longer wants. */
+START_TEST(test_duplicates_and_released_pages)
+{
+    struct receiver_case c;
+    struct peer p;
+
+    connect_receiver(&c, &p);
+    c.dst.faults_wanted = 1;
+    c.dst.dropped_pfn = 31;
+    c.dst.refused_pfn = 5;
+    start_receiver(&c, &p, 32);
+    peer_wait_for(&p, XC_SR_REC_POSTCOPY_RUNNING);
+    put_pages(&p, 0, 16);
+    put_pages(&p, 3, 1);
+    c.dst.memory[3 * XC_SR_PAGE_SIZE] = 3;
+    put_pages(&p, 16, 15);
+    peer_flush(&p);
+    finish_receiver(&c, &p);
+    ck_assert_uint_eq(c.result.stats.duplicates, 1);
+    ck_assert_uint_eq(c.result.stats.released, 2);
+    ck_assert_uint_eq(c.dst.memory[3 * XC_SR_PAGE_SIZE], 3);
+    fake_guest_dispose(&c.dst);
+}
+END_TEST
+
+/* What was announced, and nothing else, and never outside the guest. */
+START_TEST(test_pages_that_were_not_announced)
+{
+    struct receiver_case c;
+    struct peer p;
+
+    connect_receiver(&c, &p);
+    start_receiver(&c, &p, 32);
+    peer_wait_for(&p, XC_SR_REC_POSTCOPY_RUNNING);
+    put_pages(&p, _i ? NR_PFNS : 40, 1);
+    peer_flush(&p);
+    pthread_join(c.thread, NULL);
+    ck_assert_int_eq(c.rc, -EPROTO);
+    ck_assert_int_eq(c.result.owner, XC_SR_OWNER_OWNER);
+    ck_assert_msg(c.dst.unpaused, "it runs here, whatever the source says");
+    ck_assert_uint_eq(c.dst.nr_order, 0);
+    close(c.params.recv_fd);
+    peer_dispose(&p);
+    fake_guest_dispose(&c.dst);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("engine_peer");
+    TCase *tc = tcase_create("engine_peer");
+    SRunner *runner;
+    int failed;
+
+    tcase_set_timeout(tc, 30);
+    tcase_add_test(tc, test_fault_first_then_its_neighbours);
+    tcase_add_test(tc, test_answer_is_loaded_ahead_of_bulk);
+    tcase_add_test(tc, test_duplicates_and_released_pages);
+    tcase_add_loop_test(tc, test_pages_that_were_not_announced, 0, 2);
+    suite_add_tcase(suite, tc);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
