@@ -130,6 +130,28 @@ static int protect(const struct guest *g, int uffd, uint64_t pfn,
     return rc < 0 ? -errno : 0;
 }
 
+/*
+ * The first protection of everything.  A scan that reports nothing protects a
+ * guest that goes on writing three times faster than UFFDIO_WRITEPROTECT does.
+ */
+static int protect_by_scan(const struct guest *g, int pagemap)
+{
+    struct pm_scan_arg arg = {
+        .size = sizeof(arg),
+        .flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+        .start = (uintptr_t)g->mem,
+        .end = (uintptr_t)g->mem + (g->nr_pages << XC_SR_PAGE_SHIFT),
+        .category_mask = PAGE_IS_WRITTEN,
+        .return_mask = PAGE_IS_WRITTEN,
+    };
+    int rc;
+
+    do
+        rc = ioctl(pagemap, PAGEMAP_SCAN, &arg);
+    while ( rc < 0 && errno == EINTR );
+    return rc < 0 ? -errno : 0;
+}
+
 static void log_write(struct guest *g, struct dirty_log *log,
                       const struct uffd_msg *msg)
 {
@@ -258,17 +280,21 @@ int guest_dirty_on(struct guest *g, struct lw_msg *msg, struct lw_fds *fds)
     if ( !rc && log->how == LW_DIRTY_SYNC )
         rc = sync_start(g, log);
     if ( !rc )
-        rc = protect(g, log->uffd, 0, g->nr_pages, true);
-    if ( !rc )
     {
         fd = log->how == LW_DIRTY_SYNC
                  ? fcntl(log->shared_fd, F_DUPFD_CLOEXEC, 0)
                  : open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
         rc = fd < 0 ? -errno : 0;
     }
+    if ( !rc )
+        rc = log->how == LW_DIRTY_SYNC
+                 ? protect(g, log->uffd, 0, g->nr_pages, true)
+                 : protect_by_scan(g, fd);
     if ( rc )
     {
         fprintf(stderr, "%s: dirty log: %s\n", g->name, strerror(-rc));
+        if ( fd >= 0 )
+            close(fd);
         guest_dirty_off(g);
         return rc;
     }
