@@ -10,10 +10,12 @@ export XEN_POSTCOPY_LOCAL_DIRTY=sync
 while read -r version workload vcpus options
 do
     begin "synchronous dirty log, version $version, $workload, $vcpus vCPUs, ${options:-pre-copy}"
+    rm -f "$A/g.log"
     create_guest "$A" g 32 "$vcpus" "$workload"
     # shellcheck disable=SC2086 # the options are words
     migrate "$A" "$B" g --stream-version="$version" $options
     expect_eq "exit code" "$RC" 0
+    expect "another dirty log was in force" grep -qs '^g: dirty log: synchronous$' "$A/g.log"
     assert_moved "$A" "$B" g
     destroy_all
     end

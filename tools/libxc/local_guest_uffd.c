@@ -298,6 +298,9 @@ int guest_dirty_on(struct guest *g, struct lw_msg *msg, struct lw_fds *fds)
         guest_dirty_off(g);
         return rc;
     }
+    /* The slower one: worth a line in the guest's log. */
+    if ( log->how == LW_DIRTY_SYNC )
+        fprintf(stderr, "%s: dirty log: synchronous\n", g->name);
     msg->arg[0] = log->how;
     msg->arg[1] = (uintptr_t)g->mem;
     fds->fd[fds->nr++] = fd;
