@@ -70,6 +70,8 @@ static int fake_suspend_poll(struct xc_sr_hv *hv, uint64_t timeout_us,
 
 static int fake_resume(struct xc_sr_hv *hv)
 {
+    if ( guest_of(hv)->resume_fails )
+        return -EIO;
     guest_of(hv)->resumed = true;
     return 0;
 }
@@ -91,6 +93,8 @@ static int fake_unpause(struct xc_sr_hv *hv, bool leave_paused)
         return -EAGAIN;
     }
     g->unpaused = true;
+    if ( g->unpause_unknown )
+        return -EINPROGRESS;
     g->left_paused = leave_paused;
     for ( uint64_t pfn = 0; pfn < g->nr_pfns; pfn++ )
         g->present_at_start[pfn] = !g->missing[pfn];
@@ -319,6 +323,8 @@ static int fake_page_in(struct xc_sr_hv *hv, const uint64_t *pfns,
     struct fake_guest *g = guest_of(hv);
     const uint8_t *from = contents;
 
+    if ( g->gone )
+        return -ESRCH;
     for ( unsigned int i = 0; i < nr; i++ )
     {
         errs_r[i] = g->missing[pfns[i]] ? 0 : -EEXIST;

@@ -30,6 +30,7 @@ struct pair
     int save_rc;
     int restore_rc;
     bool destroyed;
+    int destroy_rc;
     bool ballooned;
     int fd[2];
 };
@@ -48,11 +49,12 @@ static int put_journal(void *ctx, enum xc_sr_owner owner,
     return 0;
 }
 
-static void on_destroy(void *ctx)
+static int on_destroy(void *ctx)
 {
     struct pair *p = ctx;
 
     p->destroyed = true;
+    return p->destroy_rc;
 }
 
 static void pair_init(struct pair *p, uint64_t nr_pfns, unsigned int version)
@@ -616,13 +618,154 @@ START_TEST(test_guest_gone)
     struct pair p;
 
     pair_init(&p, 5000, 3);
-    p.save.max_postcopy_bandwidth_bytes_per_s = 4 << 20;
+    p.save.max_postcopy_bandwidth_bytes_per_s = _i ? 4 << 20 : 0;
     p.restore.running = kill_guest;
     run(&p);
     ck_assert_int_eq(p.save_rc, 0);
     ck_assert_int_eq(p.restore_rc, 0);
     ck_assert_int_eq(p.saved.owner, XC_SR_OWNER_DONE);
-    ck_assert_uint_gt(p.restored.stats.released, 0);
+    if ( _i )
+        ck_assert_uint_gt(p.restored.stats.released, 0);
+    pair_dispose(&p);
+}
+END_TEST
+
+/* It may have started: it is not fenced, and the source stays parked. */
+START_TEST(test_unpause_of_unknown_outcome)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.dst.unpause_unknown = true;
+    run(&p);
+    ck_assert_int_ne(p.restore_rc, 0);
+    ck_assert(p.restored.ran);
+    ck_assert(!p.destroyed);
+    ck_assert_int_eq(p.saved.owner, XC_SR_OWNER_COMMITTED);
+    ck_assert(!p.src.resumed);
+    pair_dispose(&p);
+}
+END_TEST
+
+/* A guest that cannot be ended is no ground for a NAK. */
+START_TEST(test_no_nak_over_a_live_guest)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.dst.unpause_failures = 1000;
+    p.destroy_rc = -EBUSY;
+    run(&p);
+    ck_assert(p.destroyed);
+    ck_assert_int_eq(p.saved.owner, XC_SR_OWNER_COMMITTED);
+    ck_assert(!p.src.resumed);
+    pair_dispose(&p);
+}
+END_TEST
+
+START_TEST(test_resume_that_fails_is_told)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.src.resume_fails = true;
+    p.dst_journal.fail_on = XC_SR_OWNER_PREP;
+    run(&p);
+    ck_assert_int_ne(p.save_rc, 0);
+    ck_assert(p.saved.suspended_here);
+    pair_dispose(&p);
+}
+END_TEST
+
+/* The layer above never says what it has to: the guest does not wait. */
+static int upper_says_nothing(void *ctx, void *buf, size_t cap, size_t *len_r,
+                              bool *done_r)
+{
+    (void)ctx;
+    (void)buf;
+    (void)cap;
+    *len_r = 0;
+    *done_r = false;
+    return 0;
+}
+
+START_TEST(test_silent_upper_layer)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.save.upper.read = upper_says_nothing;
+    p.save.upper.ready_fd = -1;
+    p.save.ready_timeout_us = 300000;
+    run(&p);
+    assert_stays(&p);
+    ck_assert_int_eq(p.save_rc, -ETIMEDOUT);
+    ck_assert(p.src.resumed);
+    pair_dispose(&p);
+}
+END_TEST
+
+/* A limit is one: time is at least what the octets take. */
+START_TEST(test_rate_limits)
+{
+    const uint64_t rate = 8u << 20;
+    struct pair p;
+    uint64_t us, bytes;
+
+    pair_init(&p, 1200, 3);
+    if ( _i )
+        p.save.max_postcopy_bandwidth_bytes_per_s = rate;
+    else
+    {
+        p.save.max_bandwidth_bytes_per_s = rate;
+        p.save.policy.max_iterations = 1;
+        p.save.policy.allow_postcopy = false;
+    }
+    run(&p);
+    assert_moved(&p);
+    us = p.saved.stats.end_us - p.saved.stats.start_us;
+    bytes = _i ? p.saved.stats.bytes_push : p.saved.stats.bytes_precopy;
+    ck_assert_uint_gt(bytes, 3u << 20);
+    /* A fiftieth of a second may be in credit at the start. */
+    ck_assert_uint_ge(us + 40000, bytes * 1000000u / rate);
+    pair_dispose(&p);
+}
+END_TEST
+
+/* Zero pages travel for nearly nothing, which is no slow link. */
+START_TEST(test_zero_pages_do_not_look_slow)
+{
+    struct pair p;
+
+    pair_init(&p, 5000, 3);
+    memset(p.src.memory, 0, 5000 * XC_SR_PAGE_SIZE);
+    p.src.dirty_per_fetch = 300;
+    p.save.policy.max_iterations = 4;
+    p.save.policy.threshold_pages = 1;
+    run(&p);
+    assert_moved(&p);
+    /* The first round sent 5000 pages faster than 300 were dirtied. */
+    ck_assert_uint_gt(p.saved.stats.nr_rounds, 1);
+    pair_dispose(&p);
+}
+END_TEST
+
+START_TEST(test_bytes_add_up)
+{
+    struct pair p;
+    const struct xc_sr_stats *st = &p.saved.stats;
+
+    pair_init(&p, 700, 3);
+    p.save.policy.max_iterations = 1;
+    p.src.dirty_per_fetch = 100;
+    run(&p);
+    assert_moved(&p);
+    ck_assert_uint_eq(st->bytes_precopy + st->bytes_resume_set +
+                          st->bytes_announce + st->bytes_state +
+                          st->bytes_fault + st->bytes_push + st->bytes_upper +
+                          st->bytes_other,
+                      st->bytes_total);
+    ck_assert_uint_lt(st->bytes_other, 1000);
     pair_dispose(&p);
 }
 END_TEST
@@ -674,7 +817,14 @@ int main(void)
     tcase_add_loop_test(tc, test_hv_call_failures, 0, 2);
     tcase_add_test(tc, test_abort_by_control);
     tcase_add_loop_test(tc, test_announced_page_becomes_a_hole, 0, 2);
-    tcase_add_test(tc, test_guest_gone);
+    tcase_add_loop_test(tc, test_guest_gone, 0, 2);
+    tcase_add_test(tc, test_unpause_of_unknown_outcome);
+    tcase_add_test(tc, test_no_nak_over_a_live_guest);
+    tcase_add_test(tc, test_resume_that_fails_is_told);
+    tcase_add_test(tc, test_silent_upper_layer);
+    tcase_add_loop_test(tc, test_rate_limits, 0, 2);
+    tcase_add_test(tc, test_zero_pages_do_not_look_slow);
+    tcase_add_test(tc, test_bytes_add_up);
     tcase_add_test(tc, test_receiver_dies_early);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);

@@ -165,7 +165,10 @@ static int retain(struct xc_sr_hv *hv)
 
 static int unpause(struct xc_sr_hv *hv, bool leave_paused)
 {
-    return tell(hv, LW_START, leave_paused, "start");
+    int rc = tell(hv, LW_START, leave_paused, "start");
+
+    /* Told, and no answer in time: it may run. */
+    return rc == -ETIMEDOUT ? -EINPROGRESS : rc;
 }
 
 static int stop(struct xc_sr_hv *hv)

@@ -5,8 +5,7 @@
  * Small things (headers, lists, back channel records) are copied in; page
  * contents are referenced where they lie and must stay put until the queue is
  * empty.  Nothing here blocks: flush() writes what the descriptor takes.  The
- * engines put in one record at a time and look at len() before the next, so
- * the queue is bounded by the largest record.
+ * engines look at len() before they put in more, which bounds the queue.
  */
 #ifndef XC_SR_OUTQ_H
 #define XC_SR_OUTQ_H
@@ -44,12 +43,6 @@ void xc_sr__outq_drop(struct xc_sr_outq *q);
 static inline size_t xc_sr__outq_len(const struct xc_sr_outq *q)
 {
     return q->queued;
-}
-
-/* True while a record is partly out: nothing else may be put before its end. */
-static inline uint64_t xc_sr__outq_total(const struct xc_sr_outq *q)
-{
-    return q->total;
 }
 
 /*

@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "xc_sr_restore.h"
 
@@ -22,6 +23,8 @@
 #define END_TIMEOUT_US    5000000u /* COMPLETE is said: END is courtesy */
 #define LAST_WORDS_US     1000000u
 #define UNPAUSE_TRIES     5
+#define UNPAUSE_WAIT_US   20000u
+#define COMMIT_WAITS      10u
 /*
  * One read takes what the sender's window may hold at its least, twice over;
  * larger bodies grow it.
@@ -33,6 +36,14 @@
 static uint64_t stall_deadline_us(const struct xc_sr_receiver *r)
 {
     return xc_sr__now_us() + r->params->stall_timeout_us;
+}
+
+static int heed_control(struct xc_sr_receiver *r)
+{
+    if ( xc_sr__control_aborted(r->params->control) &&
+         r->owner != XC_SR_OWNER_OWNER )
+        return xc_sr__receiver_fail(r, -ECANCELED, "given up on request");
+    return 0;
 }
 
 /* Waits for any of what may come next, at most as long as a source may rest. */
@@ -52,10 +63,7 @@ static int turn_or_stall(struct xc_sr_receiver *r, uint64_t *seen,
         return xc_sr__receiver_fail(
             r, -ETIMEDOUT, "nothing came for %llu ms",
             (unsigned long long)(r->params->stall_timeout_us / 1000));
-    if ( xc_sr__control_aborted(r->params->control) &&
-         r->owner != XC_SR_OWNER_OWNER )
-        return xc_sr__receiver_fail(r, -ECANCELED, "given up on request");
-    return 0;
+    return heed_control(r);
 }
 
 static int read_memory_and_state(struct xc_sr_receiver *r)
@@ -118,23 +126,43 @@ static int promise(struct xc_sr_receiver *r)
     return say_session(r, XC_SR_REC_POSTCOPY_PREPARED);
 }
 
+/*
+ * A slow link may have a whole window ahead of COMMIT: the deadline counts
+ * from the last octet, and in all it is not for ever.
+ */
 static int wait_commit(struct xc_sr_receiver *r)
 {
     uint64_t deadline_us = xc_sr__now_us() + r->params->commit_timeout_us;
-    uint64_t seen = 0, stall_us = deadline_us;
+    uint64_t last_us =
+        xc_sr__now_us() + COMMIT_WAITS * r->params->commit_timeout_us;
+    uint64_t seen = r->in.total;
 
     while ( !r->committed )
     {
-        int rc = turn_or_stall(r, &seen, &stall_us);
+        uint64_t now_us;
+        int rc = xc_sr__receiver_turn(r, deadline_us);
 
+        if ( !rc )
+            rc = heed_control(r);
         if ( rc )
             return rc;
-        if ( !r->committed && (r->ended || xc_sr__now_us() >= deadline_us) )
+        now_us = xc_sr__now_us();
+        if ( r->in.total != seen && now_us < last_us )
+            deadline_us = now_us + r->params->commit_timeout_us;
+        seen = r->in.total;
+        if ( !r->committed && (r->ended || now_us >= deadline_us) )
             return xc_sr__receiver_fail(r, r->ended ? -EPROTO : -ETIMEDOUT,
                                         r->ended ? "END before COMMIT"
                                                  : "COMMIT did not come");
     }
     return 0;
+}
+
+static void pause_us(unsigned int us)
+{
+    const struct timespec ts = { .tv_nsec = us * 1000l };
+
+    (void)nanosleep(&ts, NULL);
 }
 
 /*
@@ -149,17 +177,20 @@ static int take_ownership(struct xc_sr_receiver *r)
         return rc;
     for ( int i = 0; i < UNPAUSE_TRIES; i++ )
     {
+        if ( i )
+            pause_us(UNPAUSE_WAIT_US);
         rc = xc_sr__hv_unpause(r->hv,
                                r->params->leave_paused || r->stays_paused);
-        if ( !rc )
+        if ( !rc || rc == -EINPROGRESS )
             break;
         xc_sr__warn(r->log, "domain %u: cannot unpause it: %s",
                     r->hv->info.domid, strerror(-rc));
     }
+    /* Where nobody knows whether it started it has to be taken to run. */
+    r->ran = !rc || rc == -EINPROGRESS;
     if ( rc )
         return xc_sr__receiver_fail(r, rc, "cannot unpause the guest: %s",
                                     strerror(-rc));
-    r->ran = true;
     r->stats->running_us = xc_sr__now_us();
     if ( r->params->running )
         r->params->running(r->params->ctx);
@@ -238,7 +269,11 @@ static int finish(struct xc_sr_receiver *r)
     rc = xc_sr__receiver_say(r);
     r->stats->complete_us = xc_sr__now_us();
     if ( !rc && r->paging && !r->gone )
+    {
         rc = xc_sr__hv_paging_off(r->hv);
+        if ( rc )
+            rc = xc_sr__receiver_unless_gone(r, rc);
+    }
     if ( rc )
         return xc_sr__receiver_fail(r, rc, "cannot stop paging: %s",
                                     strerror(-rc));
@@ -313,16 +348,26 @@ static void say_nak(struct xc_sr_receiver *r, int rc)
         xc_sr__receiver_last_words(r, xc_sr__now_us() + LAST_WORDS_US);
 }
 
-/* It never ran here and never will: recorded, ended, and only then said. */
+/*
+ * It never ran here and never will: recorded, ended, and only then said.  What
+ * cannot be recorded or ended is not promised to anybody.
+ */
 static void fence(struct xc_sr_receiver *r, int rc)
 {
     bool promised = r->owner != XC_SR_OWNER_NONE;
+    int ended = 0;
 
     if ( promised && record_owner(r, XC_SR_OWNER_FENCED) )
-        return; /* not recorded: not promised to anybody */
+        return;
     if ( r->params->destroy )
-        r->params->destroy(r->params->ctx);
-    say_nak(r, rc);
+        ended = r->params->destroy(r->params->ctx);
+    if ( ended )
+        xc_sr__error(r->log,
+                     "domain %u: cannot be ended here (%s): the source is not "
+                     "told to go on",
+                     r->hv->info.domid, strerror(-ended));
+    else
+        say_nak(r, rc);
 }
 
 static void settle(struct xc_sr_receiver *r, int rc)
@@ -333,7 +378,7 @@ static void settle(struct xc_sr_receiver *r, int rc)
         xc_sr__error(r->log,
                      "domain %u runs here and %llu of its pages are missing",
                      r->hv->info.domid, (unsigned long long)r->missing.count);
-    r->phase = rc ? XC_SR_PHASE_FAILED : XC_SR_PHASE_DONE;
+    xc_sr__receiver_phase(r, rc ? XC_SR_PHASE_FAILED : XC_SR_PHASE_DONE);
 }
 
 /* ---- Set up and tear down ------------------------------------------------------------------------ */
@@ -424,6 +469,8 @@ int xc_sr_restore(const struct xc_sr_restore_params *params,
     r->stats->bytes_total = r->in.total;
     r->stats->bytes_back = r->out.total;
     result_r->owner = r->owner;
+    result_r->ran = r->ran;
+    result_r->end_seen = r->ended;
     xc_sr__receiver_report(r, r->stats->end_us);
     receiver_dispose(r);
     return rc;

@@ -70,6 +70,8 @@ struct xc_sr_receiver
     uint64_t *pending;
     size_t pending_cap;
     size_t nr_pending;
+    size_t nr_checked;   /* of them, to be announced */
+    uint64_t discard_at; /* where the last run of this DISCARD ended */
 
     /* Where the hand-over stands. */
     enum xc_sr_phase phase;
@@ -151,5 +153,7 @@ int xc_sr__receiver_faults(struct xc_sr_receiver *r);
 int xc_sr__receiver_page_settled(struct xc_sr_receiver *r, uint64_t pfn);
 /* Notices a guest that was destroyed or shut down. */
 int xc_sr__receiver_check_gone(struct xc_sr_receiver *r);
+/* A call of the seam failed with rc: 0 if that is because the guest is gone. */
+int xc_sr__receiver_unless_gone(struct xc_sr_receiver *r, int rc);
 
 #endif /* XC_SR_RESTORE_H */

@@ -206,6 +206,13 @@ static int use_window(struct xc_sr_receiver *r, bool *stop_r)
 
 /* ---- Waiting ---------------------------------------------------------------------- */
 
+/* A descriptor that is not read from must not be waited for either. */
+static bool wants_faults(const struct xc_sr_receiver *r)
+{
+    return r->paging && r->upper_done && !r->gone &&
+           r->nr_waiters < XC_SR_OUTSTANDING_MAX;
+}
+
 static int wait_events(struct xc_sr_receiver *r, uint64_t deadline_us,
                        uint64_t now_us)
 {
@@ -214,8 +221,9 @@ static int wait_events(struct xc_sr_receiver *r, uint64_t deadline_us,
     struct pollfd fds[6] = {
         { .fd = r->eof ? -1 : r->in.fd, .events = POLLIN },
         { .fd = xc_sr__outq_len(&r->out) ? r->out.fd : -1, .events = POLLOUT },
-        { .fd = r->paging ? xc_sr__hv_event_fd(r->hv) : -1, .events = POLLIN },
-        { .fd = xc_sr__hv_gone_fd(r->hv), .events = POLLIN },
+        { .fd = wants_faults(r) ? xc_sr__hv_event_fd(r->hv) : -1,
+          .events = POLLIN },
+        { .fd = r->gone ? -1 : xc_sr__hv_gone_fd(r->hv), .events = POLLIN },
         { .fd = control ? control->fd : -1, .events = POLLIN },
         { .fd = r->params->watch.on_ready ? r->params->watch.fd : -1,
           .events = POLLIN },

@@ -45,6 +45,8 @@ static int answer(struct xc_sr_receiver *r, const struct xc_sr_hv_fault *fault)
     int rc = xc_sr__hv_fault_done(r->hv, fault, 1);
 
     if ( rc )
+        rc = xc_sr__receiver_unless_gone(r, rc);
+    if ( rc )
         return xc_sr__receiver_fail(
             r, rc, "cannot answer the fault on pfn 0x%llx: %s",
             (unsigned long long)fault->pfn, strerror(-rc));
@@ -69,7 +71,7 @@ int xc_sr__receiver_page_settled(struct xc_sr_receiver *r, uint64_t pfn)
         }
         r->waiters[i] = r->waiters[--r->nr_waiters];
         rc = answer(r, &w.fault);
-        if ( rc )
+        if ( rc || r->gone )
             return rc;
         note_service(r, w.since_us);
     }
@@ -85,6 +87,7 @@ static int drop_page(struct xc_sr_receiver *r,
     if ( xc_sr__pageset_remove(&r->missing, fault->pfn) )
     {
         r->stats->released++;
+        xc_sr__pageset_add(&r->early, fault->pfn); /* it may still come */
         rc = xc_sr__receiver_page_settled(r, fault->pfn);
     }
     return rc ? rc : answer(r, fault);
@@ -100,6 +103,8 @@ static int fill_hole(struct xc_sr_receiver *r,
     r->stats->faults_late++;
     if ( !xc_sr__pageset_has(&r->announced, fault->pfn) )
         rc = xc_sr__hv_page_in(r->hv, &fault->pfn, 1, NULL, &err);
+    if ( rc )
+        rc = xc_sr__receiver_unless_gone(r, rc);
     if ( rc || (err && err != -EEXIST && err != -ENOENT) )
         return xc_sr__receiver_fail(
             r, rc ? rc : err, "cannot fill pfn 0x%llx with zeroes: %s",
@@ -152,10 +157,12 @@ int xc_sr__receiver_faults(struct xc_sr_receiver *r)
     uint64_t now_us;
     int rc;
 
-    if ( room == 0 )
+    if ( room == 0 || r->gone )
         return 0;
     rc = xc_sr__hv_next_faults(r->hv, faults,
                                room < FAULT_BATCH ? room : FAULT_BATCH, &nr);
+    if ( rc )
+        rc = xc_sr__receiver_unless_gone(r, rc);
     if ( rc )
         return xc_sr__receiver_fail(r, rc,
                                     "cannot read the guest's faults: "
@@ -173,6 +180,14 @@ int xc_sr__receiver_faults(struct xc_sr_receiver *r)
             wanted[nr_wanted++] = faults[i].pfn;
     }
     return rc ? rc : ask_source(r, wanted, nr_wanted);
+}
+
+int xc_sr__receiver_unless_gone(struct xc_sr_receiver *r, int rc)
+{
+    /* Whatever its last calls said, its memory is no longer wanted. */
+    if ( r->ran && !xc_sr__receiver_check_gone(r) && r->gone )
+        return 0;
+    return rc;
 }
 
 int xc_sr__receiver_check_gone(struct xc_sr_receiver *r)

@@ -36,10 +36,13 @@ static int settle_page(struct xc_sr_receiver *r, uint64_t pfn, int err)
 {
     if ( err == -ENOENT )
         r->stats->released++;
-    else if ( err && err != -EEXIST )
+    else if ( err == -EEXIST )
+        r->stats->duplicates++;
+    else if ( err )
         return hv_fail(r, err, "load", pfn);
+    else
+        r->pages_in++;
     xc_sr__pageset_remove(&r->missing, pfn);
-    r->pages_in++;
     return xc_sr__receiver_page_settled(r, pfn);
 }
 
@@ -51,7 +54,11 @@ static int load_missing(struct xc_sr_receiver *r, const uint64_t *pfns,
     int rc = xc_sr__hv_page_in(r->hv, pfns, nr, contents, errs);
 
     if ( rc )
+        rc = xc_sr__receiver_unless_gone(r, rc);
+    if ( rc )
         return hv_fail(r, rc, "load", pfns[0]);
+    if ( r->gone )
+        return 0;
     for ( unsigned int i = 0; !rc && i < nr; i++ )
         rc = settle_page(r, pfns[i], errs[i]);
     return rc;
@@ -161,7 +168,7 @@ static int start_record(struct xc_sr_receiver *r, const struct xc_sr_event *ev)
 {
     uint64_t *p;
 
-    r->nr_pending = 0;
+    r->nr_pending = r->nr_checked = 0;
     if ( ev->count <= r->pending_cap )
         return 0;
     /* What a record may list, by its own length, is more than we ever hold. */
@@ -209,9 +216,10 @@ static int note_entries(struct xc_sr_receiver *r, const struct xc_sr_event *ev)
 static int check_announced(struct xc_sr_receiver *r,
                            const struct xc_sr_event *ev)
 {
-    for ( size_t i = 0; i < r->nr_pending; i++ )
-        if ( !xc_sr__pageset_has(&r->announced, r->pending[i]) )
-            return bad_pfn(r, ev, r->pending[i], "was never announced");
+    for ( ; r->nr_checked < r->nr_pending; r->nr_checked++ )
+        if ( !xc_sr__pageset_has(&r->announced, r->pending[r->nr_checked]) )
+            return bad_pfn(r, ev, r->pending[r->nr_checked],
+                           "was never announced");
     return 0;
 }
 
@@ -264,6 +272,7 @@ static int load_early(struct xc_sr_receiver *r, const uint8_t *body)
 
     if ( xc_sr__le32(body) != 1 || xc_sr__le32(body + 4) != 0 ||
          (entry & XC_SR_ENTRY_RESERVED) ||
+         !xc_sr__ptype_has_data(xc_sr__entry_type(entry)) ||
          !xc_sr__pageset_has(&r->requested, pfn) )
         return 0;
     xc_sr__pageset_add(&r->early, pfn);
@@ -288,7 +297,8 @@ int xc_sr__receiver_look_ahead(struct xc_sr_receiver *r)
         uint64_t left = r->in.total - r->ahead_at - XC_SR_RECORD_HEADER_LEN;
         uint64_t length = ((uint64_t)xc_sr__le32(head + 4) + 7) & ~7ULL;
 
-        if ( xc_sr__le32(head) == wanted && length == SINGLE_BODY )
+        if ( xc_sr__le32(head) == wanted &&
+             xc_sr__le32(head + 4) == SINGLE_BODY )
         {
             if ( left < length )
             {
@@ -381,6 +391,10 @@ static int discard_run(struct xc_sr_receiver *r, const struct xc_sr_event *ev,
 
     if ( !xc_sr__add_u64(first, nr_pages, &end) || end > r->nr_pfns )
         return bad_pfn(r, ev, first, "the run leaves the guest");
+    /* Or one record could have the whole guest paged out 65536 times. */
+    if ( first < r->discard_at )
+        return bad_pfn(r, ev, first, "the runs of a record ascend");
+    r->discard_at = end;
     while ( !rc && first < end )
     {
         unsigned int nr = 0;
@@ -397,6 +411,8 @@ int xc_sr__receiver_discard(struct xc_sr_receiver *r,
 {
     int rc = need_paging(r);
 
+    if ( ev->kind == XC_SR_EV_HEAD )
+        r->discard_at = 0;
     if ( ev->kind != XC_SR_EV_ENTRIES )
         return rc;
     for ( uint64_t i = 0; !rc && i < ev->count; i++ )

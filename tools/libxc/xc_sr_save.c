@@ -4,7 +4,7 @@
  * what is done about a failure in settle().
  *
  * Called by a toolstack through xc_sr_save().  Who may run the guest changes
- * in two places only: commit_point() in xc_sr_save_postcopy.c, after which
+ * in two places only: xc_sr__sender_commit() in xc_sr_save_postcopy.c, after which
  * the source never resumes it on its own, and settle() here.
  *
  * Spec: docs/specs/libxc-migration-stream.pandoc, "Order of records" and
@@ -19,7 +19,8 @@
 #include "xc_sr_save.h"
 
 #define DEFAULT_TIMEOUT_US 60000000u /* READY, PREPARED, RUNNING, any stall */
-#define LAST_WORDS_US      1000000u  /* for ABORT and END after a failure */
+#define RESUME_TRIES       5
+#define LAST_WORDS_US      1000000u /* for ABORT and END after a failure */
 #define BACK_WINDOW        (64u << 10)
 #define BULK_SOCKET_BUFFER (64 << 10)
 
@@ -70,6 +71,7 @@ static int write_advise(struct xc_sr_sender *s)
         xc_sr__write_bytes(&s->writer, params.data + 8, params.len - 8);
     xc_sr__write_end(&s->writer, 0);
     free(params.data);
+    s->advised = true;
     return xc_sr__sender_queue(s);
 }
 
@@ -187,7 +189,9 @@ static int finish_stock(struct xc_sr_sender *s)
         return rc;
     xc_sr__write_empty(&s->writer, XC_SR_REC_END);
     rc = xc_sr__sender_queue(s);
-    return rc ? rc : xc_sr__sender_drain(s, stall_deadline(s));
+    /* What comes on the back channel from here on is for the caller. */
+    s->stock_tail = true;
+    return rc ? rc : xc_sr__sender_drain(s);
 }
 
 /* Nothing came from the layer above: until it has something, or too long. */
@@ -219,6 +223,7 @@ static int relay_upper(struct xc_sr_sender *s)
                                       strerror(-rc));
         rc = xc_sr__outq_copy(&s->out, buf, len);
         s->queued_total += len;
+        s->stats->bytes_upper += len;
         /* Known before the last octet is out: the answer may be quick. */
         s->upper_done = done;
         if ( !rc )
@@ -253,8 +258,28 @@ static int hand_over(struct xc_sr_sender *s)
         return rc;
     s->at_boundary = false;
     rc = relay_upper(s);
-    s->at_boundary = true;
+    /* Where it failed, its octets may be half out: nothing of ours fits in. */
+    if ( !rc )
+        s->at_boundary = true;
     return rc;
+}
+
+/* Writes what is queued for a last moment, without reading any more. */
+static void last_words(struct xc_sr_sender *s)
+{
+    uint64_t deadline_us = xc_sr__now_us() + LAST_WORDS_US;
+
+    while ( xc_sr__outq_len(&s->out) )
+    {
+        struct pollfd fd = { .fd = s->out.fd, .events = POLLOUT };
+        uint64_t now_us = xc_sr__now_us();
+        size_t wrote;
+
+        if ( xc_sr__outq_flush(&s->out, &wrote) || now_us >= deadline_us )
+            return;
+        if ( xc_sr__outq_len(&s->out) )
+            (void)poll(&fd, 1, xc_sr__poll_ms(deadline_us, now_us));
+    }
 }
 
 /* COMPLETE is known: the copy here may go.  The rest is courtesy. */
@@ -271,9 +296,8 @@ static int close_stream(struct xc_sr_sender *s)
                                   strerror(-rc));
     s->owner = XC_SR_OWNER_DONE;
     xc_sr__write_empty(&s->writer, XC_SR_REC_END);
-    if ( xc_sr__sender_queue(s) ||
-         xc_sr__sender_drain(s, xc_sr__now_us() + LAST_WORDS_US) )
-        xc_sr__debug(s->log, "the receiver was gone before END");
+    if ( !xc_sr__sender_queue(s) )
+        last_words(s);
     s->result->why[0] = '\0';
     return 0;
 }
@@ -320,27 +344,11 @@ static int migrate(struct xc_sr_sender *s)
 
 /* ---- What is done about a failure -------------------------------------------------- */
 
+/* ABORT makes sense to a receiver that has seen ADVISE, and was not told to
+ * give up by itself. */
 static bool advised(const struct xc_sr_sender *s)
 {
-    return wants_handshake(s) && (s->ready || s->back.nr_records == 0);
-}
-
-/* Writes what is queued for a last moment, without reading any more. */
-static void last_words(struct xc_sr_sender *s)
-{
-    uint64_t deadline_us = xc_sr__now_us() + LAST_WORDS_US;
-
-    while ( xc_sr__outq_len(&s->out) )
-    {
-        struct pollfd fd = { .fd = s->out.fd, .events = POLLOUT };
-        uint64_t now_us = xc_sr__now_us();
-        size_t wrote;
-
-        if ( xc_sr__outq_flush(&s->out, &wrote) || now_us >= deadline_us )
-            return;
-        if ( xc_sr__outq_len(&s->out) )
-            (void)poll(&fd, 1, xc_sr__poll_ms(deadline_us, now_us));
-    }
+    return wants_handshake(s) && s->advised && !s->naked;
 }
 
 /* The answer to a NAK after COMMIT: it fenced itself before it said so. */
@@ -358,7 +366,7 @@ static void say_abort(struct xc_sr_sender *s)
     const char *why = s->result->why;
     size_t len = strnlen(why, XC_SR_MAX_TEXT);
 
-    if ( s->out.fd < 0 || !advised(s) || !s->at_boundary || s->naked )
+    if ( s->out.fd < 0 || !advised(s) || !s->at_boundary )
         return;
     xc_sr__writer_reset(&s->writer);
     xc_sr__write_begin(&s->writer, XC_SR_REC_POSTCOPY_ABORT);
@@ -401,10 +409,15 @@ static void resume_here(struct xc_sr_sender *s)
         (void)shutdown(s->out.fd, SHUT_RDWR);
     if ( !s->suspend_asked )
         return;
-    rc = xc_sr__hv_resume(s->hv);
-    if ( rc )
+    for ( int i = 0; i < RESUME_TRIES; i++ )
+    {
+        rc = xc_sr__hv_resume(s->hv);
+        if ( !rc )
+            return;
         xc_sr__error(s->log, "domain %u: cannot resume it: %s",
                      s->hv->info.domid, strerror(-rc));
+    }
+    s->result->suspended_here = true;
 }
 
 static void settle(struct xc_sr_sender *s, int rc)
@@ -416,7 +429,7 @@ static void settle(struct xc_sr_sender *s, int rc)
         resume_here(s);
     if ( s->dirty_log_on && s->owner != XC_SR_OWNER_COMMITTED )
         (void)xc_sr__hv_dirty_off(s->hv);
-    s->phase = rc ? XC_SR_PHASE_FAILED : XC_SR_PHASE_DONE;
+    xc_sr__sender_phase(s, rc ? XC_SR_PHASE_FAILED : XC_SR_PHASE_DONE);
 }
 
 /* ---- Set up and tear down -------------------------------------------------------------- */
@@ -495,6 +508,16 @@ static void sender_dispose(struct xc_sr_sender *s)
     free(s);
 }
 
+static uint64_t class_bytes(const struct xc_sr_stats *stats)
+{
+    uint64_t sum = stats->bytes_precopy + stats->bytes_resume_set +
+                   stats->bytes_announce + stats->bytes_state +
+                   stats->bytes_fault + stats->bytes_push + stats->bytes_upper;
+
+    /* Classes are counted when queued: a broken connection may owe some. */
+    return sum < stats->bytes_total ? sum : stats->bytes_total;
+}
+
 static void finish_stats(struct xc_sr_sender *s)
 {
     uint64_t elapsed_us;
@@ -502,6 +525,7 @@ static void finish_stats(struct xc_sr_sender *s)
     s->stats->end_us = xc_sr__now_us();
     s->stats->bytes_total = s->out.total;
     s->stats->bytes_back = s->in.total;
+    s->stats->bytes_other = s->out.total - class_bytes(s->stats);
     s->stats->skipped_records = s->back.nr_unknown;
     elapsed_us = s->stats->end_us - s->stats->start_us;
     if ( elapsed_us )
@@ -539,8 +563,10 @@ int xc_sr_save(const struct xc_sr_save_params *params,
     if ( !rc )
         rc = sender_init(s);
     if ( !rc )
+    {
         rc = migrate(s);
-    settle(s, rc);
+        settle(s, rc);
+    }
     finish_stats(s);
     xc_sr__sender_report(s, s->stats->end_us);
     sender_dispose(s);

@@ -94,8 +94,9 @@ struct xc_sr_sender
     enum xc_sr_owner owner;
     bool dirty_log_on;
     bool suspend_asked;
-    bool suspended;
+    bool stock_tail; /* the back channel belongs to the caller again */
     bool upper_done; /* FAULTs are legal from here on */
+    bool advised;
     bool ready;
     bool prepared;
     bool running;
@@ -145,7 +146,7 @@ int xc_sr__sender_turn_or_stall(struct xc_sr_sender *s, uint64_t until_us,
 int xc_sr__sender_room(struct xc_sr_sender *s);
 
 /* Turns until all queued octets are written. */
-int xc_sr__sender_drain(struct xc_sr_sender *s, uint64_t deadline_us);
+int xc_sr__sender_drain(struct xc_sr_sender *s);
 /* Moves what the writer holds to the queue (and empties the writer). */
 int xc_sr__sender_queue(struct xc_sr_sender *s);
 /* Calls the progress callback when it is due (now_us: the time). */
@@ -154,6 +155,9 @@ void xc_sr__sender_phase(struct xc_sr_sender *s, enum xc_sr_phase phase);
 /* May a bulk record go out under the rate limit?  *wait_until_us if not. */
 bool xc_sr__rate_allows(struct xc_sr_rate *rate, uint64_t now_us,
                         uint64_t *wait_until_us);
+/* How many pages a bulk record may hold now, at least one. */
+unsigned int xc_sr__rate_pages(const struct xc_sr_rate *rate);
+void xc_sr__rate_charge(struct xc_sr_rate *rate, uint64_t octets);
 
 /* ---- xc_sr_save_batch.c ---- */
 

@@ -73,6 +73,21 @@ bool xc_sr__rate_allows(struct xc_sr_rate *rate, uint64_t now_us,
     return false;
 }
 
+/* Never more than has been earned: a debt would be silence on the wire. */
+unsigned int xc_sr__rate_pages(const struct xc_sr_rate *rate)
+{
+    uint64_t pages = rate->credit / XC_SR_PAGE_SIZE;
+
+    if ( rate->bytes_per_s == 0 || pages >= XC_SR_BULK_PAGES )
+        return XC_SR_BULK_PAGES;
+    return pages ? (unsigned int)pages : 1;
+}
+
+void xc_sr__rate_charge(struct xc_sr_rate *rate, uint64_t octets)
+{
+    rate->credit -= octets < rate->credit ? octets : rate->credit;
+}
+
 int xc_sr__sender_queue(struct xc_sr_sender *s)
 {
     int rc = s->writer.error;
@@ -86,8 +101,8 @@ int xc_sr__sender_queue(struct xc_sr_sender *s)
 
 static uint64_t pages_done(const struct xc_sr_sender *s)
 {
-    uint64_t open =
-        s->phase >= XC_SR_PHASE_HANDOVER ? s->owed.count : s->todo.count;
+    /* What is owed by post-copy has left todo. */
+    uint64_t open = s->stats->transition_us ? s->owed.count : s->todo.count;
 
     return s->nr_pfns - (open < s->nr_pfns ? open : s->nr_pfns);
 }
@@ -126,7 +141,8 @@ static int wait_events(struct xc_sr_sender *s, uint64_t deadline_us,
     int ms = xc_sr__poll_ms(deadline_us, now_us);
     struct pollfd fds[5] = {
         { .fd = xc_sr__outq_len(&s->out) ? s->out.fd : -1, .events = POLLOUT },
-        { .fd = s->in.buf && !s->back_eof ? s->in.fd : -1, .events = POLLIN },
+        { .fd = s->in.buf && !s->back_eof && !s->stock_tail ? s->in.fd : -1,
+          .events = POLLIN },
         { .fd = s->upper_fd, .events = POLLIN },
         { .fd = control ? control->fd : -1, .events = POLLIN },
         { .fd = s->params->watch.on_ready ? s->params->watch.fd : -1,
@@ -192,7 +208,7 @@ int xc_sr__sender_turn(struct xc_sr_sender *s, uint64_t deadline_us)
     }
     if ( xc_sr__outq_len(&s->out) == 0 && s->nr_mapped )
         xc_sr__sender_unmap(s);
-    if ( s->in.buf && !s->back_eof )
+    if ( s->in.buf && !s->back_eof && !s->stock_tail )
         rc = xc_sr__sender_back(s, &progress);
     if ( rc )
         return rc;
@@ -256,17 +272,12 @@ int xc_sr__sender_room(struct xc_sr_sender *s)
     return rc;
 }
 
-int xc_sr__sender_drain(struct xc_sr_sender *s, uint64_t deadline_us)
+int xc_sr__sender_drain(struct xc_sr_sender *s)
 {
-    while ( xc_sr__outq_len(&s->out) )
-    {
-        int rc = xc_sr__sender_turn(s, deadline_us);
+    struct xc_sr_stall stall = { .deadline_us = 0 };
+    int rc = 0;
 
-        if ( rc )
-            return rc;
-        if ( xc_sr__now_us() >= deadline_us )
-            return xc_sr__sender_fail(s, -ETIMEDOUT,
-                                      "the receiver takes nothing any more");
-    }
-    return 0;
+    while ( !rc && xc_sr__outq_len(&s->out) )
+        rc = xc_sr__sender_turn_or_stall(s, UINT64_MAX, &stall);
+    return rc;
 }

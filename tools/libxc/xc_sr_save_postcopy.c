@@ -15,6 +15,8 @@
 
 /* Faulted pages put into the queue before the wire is looked at again. */
 #define URGENT_BURST 8u
+/* Of ready_timeout_us, for an answer of a peer that is otherwise alive. */
+#define ANSWER_WAITS 4u
 
 /* ---- Announcing ------------------------------------------------------------------ */
 
@@ -133,11 +135,11 @@ static int send_urgent(struct xc_sr_sender *s)
 static int send_bulk(struct xc_sr_sender *s)
 {
     uint64_t pfns[XC_SR_BULK_PAGES];
-    uint64_t before = s->queued_total, cost;
-    unsigned int nr = 0;
+    uint64_t before = s->queued_total;
+    unsigned int nr = 0, most = xc_sr__rate_pages(&s->rate);
     int rc;
 
-    while ( nr < XC_SR_BULK_PAGES && s->owed.count )
+    while ( nr < most && s->owed.count )
     {
         uint64_t pfn = xc_sr__pageset_next(&s->owed, s->cursor);
 
@@ -156,9 +158,7 @@ static int send_bulk(struct xc_sr_sender *s)
     if ( nr == 0 )
         return 0;
     rc = xc_sr__sender_batch(s, pfns, nr, XC_SR_CLASS_PUSH);
-    cost = s->queued_total - before;
-    if ( s->rate.bytes_per_s )
-        s->rate.credit -= cost < s->rate.credit ? cost : s->rate.credit;
+    xc_sr__rate_charge(&s->rate, s->queued_total - before);
     return rc;
 }
 
@@ -180,10 +180,38 @@ static bool commit_is_due(const struct xc_sr_sender *s)
     return s->prepared && s->owner == XC_SR_OWNER_NONE;
 }
 
+/*
+ * The guest stands still until PREPARED and RUNNING are here, so a peer that
+ * is merely busy taking pages gets no more time for them than one that is
+ * silent, but for what lies in the pipe before its answer.
+ */
+static int check_answers(struct xc_sr_sender *s, uint64_t now_us)
+{
+    uint64_t patience_us = ANSWER_WAITS * s->params->ready_timeout_us;
+    const struct xc_sr_stats *stats = s->stats;
+
+    if ( s->version < 3 || s->running )
+        return 0;
+    if ( !s->prepared && now_us - stats->transition_us > patience_us )
+        return xc_sr__sender_fail(s, -ETIMEDOUT,
+                                  "the destination takes pages but does not "
+                                  "say PREPARED");
+    if ( s->prepared && stats->commit_us &&
+         now_us - stats->commit_us > patience_us )
+        return xc_sr__sender_fail(s, -ETIMEDOUT,
+                                  "the destination takes pages but does not "
+                                  "say RUNNING");
+    return 0;
+}
+
 int xc_sr__sender_push(struct xc_sr_sender *s)
 {
     struct xc_sr_stall stall = { .deadline_us = 0 };
     int rc = 0;
+
+    /* Version 2 says nothing when the guest runs there. */
+    if ( s->version < 3 )
+        xc_sr__sender_phase(s, XC_SR_PHASE_POSTCOPY);
 
     s->rate.bytes_per_s = s->params->max_postcopy_bandwidth_bytes_per_s;
     s->rate.credit = 0;
@@ -202,6 +230,9 @@ int xc_sr__sender_push(struct xc_sr_sender *s)
             return rc;
         if ( s->naked )
             return -ECONNABORTED;
+        rc = check_answers(s, xc_sr__now_us());
+        if ( rc )
+            return rc;
     }
     return 0;
 }
@@ -284,7 +315,7 @@ static int on_postcopy_prepared(struct xc_sr_sender *s,
 
     if ( rc )
         return rc;
-    if ( !s->upper_done )
+    if ( s->stats->transition_us == 0 )
         return xc_sr__sender_fail(s, -EPROTO,
                                   "PREPARED before everything was sent");
     s->prepared = true;
@@ -460,7 +491,7 @@ static int on_entries(struct xc_sr_sender *s, const struct xc_sr_event *ev)
 {
     if ( ev->record.id != XC_SR_REC_POSTCOPY_FAULT )
         return on_unwanted(s, &ev->record);
-    if ( !s->upper_done )
+    if ( s->stats->transition_us == 0 )
         return xc_sr__sender_fail(s, -EPROTO,
                                   "POSTCOPY_FAULT before the switch");
     for ( uint64_t i = 0; i < ev->count; i++ )

@@ -34,10 +34,10 @@ static int send_some(struct xc_sr_sender *s, struct xc_sr_pageset *set,
 {
     uint64_t pfns[XC_SR_BULK_PAGES];
     uint64_t before = s->queued_total;
-    unsigned int nr = 0;
+    unsigned int nr = 0, most = xc_sr__rate_pages(&s->rate);
     int rc;
 
-    while ( nr < XC_SR_BULK_PAGES )
+    while ( nr < most )
     {
         *pfn = xc_sr__pageset_next(set, *pfn);
         if ( *pfn >= set->nr_pfns )
@@ -48,12 +48,7 @@ static int send_some(struct xc_sr_sender *s, struct xc_sr_pageset *set,
     if ( nr == 0 )
         return 0;
     rc = xc_sr__sender_batch(s, pfns, nr, class);
-    if ( s->rate.bytes_per_s )
-    {
-        uint64_t cost = s->queued_total - before;
-
-        s->rate.credit -= cost < s->rate.credit ? cost : s->rate.credit;
-    }
+    xc_sr__rate_charge(&s->rate, s->queued_total - before);
     return rc;
 }
 
@@ -126,6 +121,7 @@ static void note_round(struct xc_sr_sender *s, uint64_t start_us,
 {
     struct xc_sr_stats *stats = s->stats;
     uint64_t duration_us = xc_sr__now_us() - start_us;
+    uint64_t pages_bytes = sent_pages * XC_SR_PAGE_SIZE;
     struct xc_sr_round_stats round = {
         .sent_pages = sent_pages,
         .dirty_pages = dirty_pages,
@@ -133,7 +129,10 @@ static void note_round(struct xc_sr_sender *s, uint64_t start_us,
         .bytes = s->queued_total - bytes_before,
     };
 
-    s->bandwidth = round.bytes * 1000000u / round.duration_us;
+    /* A page of zeroes is as good as sent: what counts is pages a second. */
+    if ( pages_bytes < round.bytes )
+        pages_bytes = round.bytes;
+    s->bandwidth = pages_bytes * 1000000u / round.duration_us;
     s->dirty_rate_pages = dirty_pages * 1000000u / round.duration_us;
     if ( stats->nr_rounds < XC_SR_MAX_ROUNDS )
         stats->rounds[stats->nr_rounds] = round;
@@ -454,7 +453,6 @@ int xc_sr__sender_suspend(struct xc_sr_sender *s)
     rc = wait_suspended(s, &nr_windows);
     if ( rc )
         return rc;
-    s->suspended = true;
     start_us = xc_sr__now_us();
     s->stats->suspended_us = start_us;
     rc = fetch_dirty(s, XC_SR_HV_FETCH_FINAL, next_window(s, nr_windows), NULL);

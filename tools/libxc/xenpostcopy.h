@@ -152,7 +152,7 @@ struct xc_sr_stats
     uint64_t suspend_pfns_us;
 
     uint64_t nr_pfns;
-    uint64_t bytes_total; /* forward direction, this layer's octets */
+    uint64_t bytes_total; /* forward direction, all of it */
     uint64_t bytes_back;
     uint64_t bytes_precopy; /* page records before BEGIN */
     uint64_t bytes_resume_set;
@@ -160,6 +160,8 @@ struct xc_sr_stats
     uint64_t bytes_state;
     uint64_t bytes_fault; /* page records that answer a FAULT */
     uint64_t bytes_push;  /* page records nobody asked for */
+    uint64_t bytes_other; /* headers, records of the hand-over */
+    uint64_t bytes_upper; /* of the layer above, between ours */
 
     uint64_t pages_precopy;
     uint64_t pages_resume_set;
@@ -341,6 +343,7 @@ struct xc_sr_save_result
 {
     enum xc_sr_owner owner; /* RESUMED, COMMITTED (parked) or DONE, or
                                     NONE after a plain save */
+    bool suspended_here;    /* RESUMED, but resuming it failed */
     bool refused;           /* READY said no: the guest was not touched */
     uint32_t refuse_reason; /* XC_SR_REASON_* */
     char why[256];          /* one line for people, "" on success */
@@ -379,11 +382,12 @@ struct xc_sr_restore_params
     /* Called once after the guest has been handed over (it runs here). */
     void (*running)(void *ctx);
     /*
-         * Called at most once, after FENCED was recorded and before NAK is said:
-         * ends the guest for good.  hv is not used afterwards (but still closed
-         * by the caller).  NULL: closing hv does it.
-         */
-    void (*destroy)(void *ctx);
+     * Called at most once, after FENCED was recorded and before NAK is said:
+     * ends the guest for good.  Returns 0 only if it is certainly gone; else
+     * no NAK is said and the source keeps its copy parked.  hv is not used
+     * afterwards (but still closed by the caller).  NULL: closing hv does it.
+     */
+    int (*destroy)(void *ctx);
     void *ctx;
     struct xc_sr_control *control;
     struct xc_sr_watch watch;
@@ -403,6 +407,8 @@ struct xc_sr_restore_params
 struct xc_sr_restore_result
 {
     enum xc_sr_owner owner; /* NONE, FENCED, OWNER or FINISHED */
+    bool ran;               /* it has executed here, or may have */
+    bool end_seen;          /* END was read: the record may be forgotten */
     bool plain;             /* a stock stream: the guest is complete and
                                     paused, the caller decides who runs it */
     char why[256];
