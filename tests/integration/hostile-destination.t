@@ -63,6 +63,30 @@ expect "exit code is $RC" [ "$RC" = 130 -o "$RC" = 1 ]
 assert_stayed "$A" "$B" g
 end
 
+# What is on its way to it by then fills every buffer.
+begin "the banner, and then nothing is read: migrate-abort"
+in_phase() { "$XL" --local "$A" migrate-status --json g 2>/dev/null | jq -es --arg p "$1" '.[0].phase == $p' >/dev/null; }
+migrate_bg "$A" "printf 'xl migration receiver ready, send binary domain data.\\n'; exec sleep 50" \
+    g -s '' --stream-version=2
+expect "it does not get to pre-copy" wait_until 20 in_phase precopy
+expect "migrate-abort failed" "$XL" --local "$A" migrate-abort g
+await "$MIG_PID" 15
+expect_eq "exit code" "$RC" 1
+sender_spoke 'given up on request; it runs here'
+assert_stayed "$A" "$B" g
+end
+
+begin "the banner, and then ADVISE is not answered: migrate-abort"
+abort_it() { "$XL" --local "$A" migrate-abort g 2>/dev/null; }
+# shellcheck disable=SC2086 # the options are words
+migrate_bg "$A" "printf 'xl migration receiver ready, send binary domain data.\\n'; exec sleep 50" g -s '' $P1
+expect "nothing can be given up" wait_until 20 abort_it
+await "$MIG_PID" 15
+expect_eq "exit code" "$RC" 1
+sender_spoke 'given up on request; it runs here'
+assert_stayed "$A" "$B" g
+end
+
 for record in POSTCOPY_READY POSTCOPY_PREPARED
 do
     begin "silence instead of $record, and migrate-abort"
