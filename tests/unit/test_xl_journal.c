@@ -106,6 +106,40 @@ START_TEST(every_owner_is_read_back)
 }
 END_TEST
 
+START_TEST(settled_and_abandoned_records_are_told_apart)
+{
+    static const struct
+    {
+        enum xc_sr_owner owner;
+        bool settled;
+    } rows[] = {
+        { XC_SR_OWNER_NONE, false },   { XC_SR_OWNER_COMMITTED, false },
+        { XC_SR_OWNER_RESUMED, true }, { XC_SR_OWNER_DONE, true },
+        { XC_SR_OWNER_PREP, false },   { XC_SR_OWNER_OWNER, false },
+        { XC_SR_OWNER_FENCED, true },  { XC_SR_OWNER_FINISHED, true },
+        { XC_SR_OWNER_LOST, false },
+    };
+    struct xl_journal_record r = { .pid = (uint64_t)getpid() };
+    pid_t pid;
+    unsigned int i;
+
+    for ( i = 0; i < sizeof(rows) / sizeof(rows[0]); i++ )
+    {
+        r.owner = rows[i].owner;
+        ck_assert_msg(xl_journal_is_settled(&r) == rows[i].settled, "%s",
+                      xc_sr_owner_name(r.owner));
+    }
+    ck_assert(!xl_journal_is_abandoned(&r));
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if ( pid == 0 )
+        _exit(0);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    r.pid = (uint64_t)pid;
+    ck_assert(xl_journal_is_abandoned(&r));
+}
+END_TEST
+
 START_TEST(a_record_that_cannot_be_written_is_an_error)
 {
     struct xl_journal j = { .dir_fd = -1 };
@@ -284,6 +318,7 @@ int main(void)
     tcase_set_timeout(t, 30);
     tcase_add_test(t, the_last_record_is_the_one_that_is_read);
     tcase_add_test(t, every_owner_is_read_back);
+    tcase_add_test(t, settled_and_abandoned_records_are_told_apart);
     tcase_add_test(t, a_record_that_cannot_be_written_is_an_error);
     tcase_add_test(t, other_texts_are_no_records);
     tcase_add_test(t, a_request_is_answered);

@@ -206,6 +206,19 @@ int xl_journal_read(const char *dir, const char *name,
     return rc;
 }
 
+bool xl_journal_is_settled(const struct xl_journal_record *record)
+{
+    return record->owner == XC_SR_OWNER_FENCED ||
+           record->owner == XC_SR_OWNER_FINISHED ||
+           record->owner == XC_SR_OWNER_RESUMED ||
+           record->owner == XC_SR_OWNER_DONE;
+}
+
+bool xl_journal_is_abandoned(const struct xl_journal_record *record)
+{
+    return record->pid == 0 || (kill((pid_t)record->pid, 0) && errno == ESRCH);
+}
+
 bool xl_journal_tells_loss(const char *dir, const char *name)
 {
     struct xl_journal_record record;
@@ -213,6 +226,6 @@ bool xl_journal_tells_loss(const char *dir, const char *name)
     if ( xl_journal_read(dir, name, &record) || record.at_source )
         return false;
     return record.owner == XC_SR_OWNER_LOST ||
-           (record.owner == XC_SR_OWNER_OWNER && kill((pid_t)record.pid, 0) &&
-            errno == ESRCH);
+           (record.owner == XC_SR_OWNER_OWNER &&
+            xl_journal_is_abandoned(&record));
 }

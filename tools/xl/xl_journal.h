@@ -45,6 +45,10 @@ int xl_journal_remove(struct xl_journal *journal);
 /* -ENOENT: none; -EINVAL: not a record of ours. */
 int xl_journal_read(const char *dir, const char *name,
                     struct xl_journal_record *record_r);
+/* FENCED, FINISHED, RESUMED, DONE: nothing is left to be decided by it. */
+bool xl_journal_is_settled(const struct xl_journal_record *record);
+/* The process that put it is gone. */
+bool xl_journal_is_abandoned(const struct xl_journal_record *record);
 /* A guest that runs here without some of its pages, and nobody brings them:
  * the receiver is gone.  False also if the record cannot be read. */
 bool xl_journal_tells_loss(const char *dir, const char *name);

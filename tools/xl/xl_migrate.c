@@ -209,7 +209,8 @@ static int finish_done(struct xl_migration *m)
         xl_error("`%s` runs at the destination, but its copy here cannot be "
                  "removed (%s): xl destroy %s",
                  m->args.name, strerror(-rc), m->args.name);
-    (void)xl_journal_remove(&m->journal);
+    else
+        (void)xl_journal_remove(&m->journal);
     /* What the user does next may count on the receiver being done. */
     xl_child_end(&m->child, CHILD_END_TIMEOUT_MS, false, &status);
     if ( status > 0 && m->global->verbose )
@@ -237,7 +238,11 @@ static int finish_resumed(struct xl_migration *m)
     (void)xl_journal_remove(&m->journal);
     xl_child_end(&m->child, CHILD_FAIL_TIMEOUT_MS, m->target.command != NULL,
                  &status);
-    if ( rc )
+    if ( rc && m->result.suspended_here )
+        xl_error("`%s` was not migrated (%s); it is still suspended here, and "
+                 "resuming it failed (%s): xl --local %s resume %s",
+                 name, m->why, strerror(-rc), dir, name);
+    else if ( rc )
         xl_error("`%s` was not migrated (%s) and does not answer here: %s",
                  name, m->why, strerror(-rc));
     else if ( m->result.refused )

@@ -215,13 +215,14 @@ static void on_running(void *ctx)
 
 /* FENCED is recorded and not said yet: the source must not hear of it before
  * the guest is gone for good. */
-static void on_destroy(void *ctx)
+static int on_destroy(void *ctx)
 {
     int rc = xl_receiver_destroy_guest(ctx);
 
     if ( rc )
         xl_error("cannot remove the guest that did not arrive: %s",
                  strerror(-rc));
+    return rc;
 }
 
 /* ---- Running the engine -------------------------------------------------------------------- */
@@ -230,10 +231,12 @@ static int put_journal(void *ctx, enum xc_sr_owner owner,
                        const uint8_t session[16], uint64_t epoch)
 {
     struct xl_receiver *r = ctx;
+    int rc = xl_journal_put(&r->journal, owner, session, epoch);
 
     memcpy(r->session, session, sizeof(r->session));
     r->epoch = epoch;
-    return xl_journal_put(&r->journal, owner, session, epoch);
+    r->recorded = r->recorded || !rc;
+    return rc;
 }
 
 static int run_engine(struct xl_receiver *r)
@@ -263,6 +266,26 @@ static int run_engine(struct xl_receiver *r)
     return xc_sr_restore(&params, &r->result);
 }
 
+/*
+ * The source forgets what it did once it knows how we ended, and says END; not
+ * before that may we.  What stays is replaced by the next migration of that
+ * name, and keeps none from coming.
+ */
+static void settle_record(struct xl_receiver *r, const char *known)
+{
+    if ( !r->recorded )
+        return;
+    if ( r->result.end_seen )
+    {
+        (void)xl_journal_remove(&r->journal);
+        return;
+    }
+    xl_note("`%s` %s; its source may not know that yet, so the record of it "
+            "stays in %s until the next migration of that name or `xl destroy "
+            "%s`",
+            r->config.name, known, r->global->local_dir, r->config.name);
+}
+
 /* It never ran here and never will. */
 static int give_up(struct xl_receiver *r)
 {
@@ -273,7 +296,8 @@ static int give_up(struct xl_receiver *r)
     rc = xl_receiver_destroy_guest(r);
     if ( rc )
         xl_error("cannot remove %s: %s", r->incoming, strerror(-rc));
-    (void)xl_journal_remove(&r->journal);
+    else
+        settle_record(r, "never ran here and never will");
     return XL_EXIT_FAILED;
 }
 
@@ -282,15 +306,21 @@ static int finish(struct xl_receiver *r, int rc)
     enum xc_sr_owner owner = r->result.owner;
 
     if ( rc == 0 && r->result.plain )
-        return xl_receiver_settle_plain(r) ? give_up(r) : XL_EXIT_DONE;
+    {
+        if ( xl_receiver_settle_plain(r) )
+            return give_up(r);
+        /* One that an earlier migration of that name left. */
+        (void)xl_journal_remove(&r->journal);
+        return XL_EXIT_DONE;
+    }
     if ( owner == XC_SR_OWNER_FINISHED )
     {
         if ( rc == 0 && r->result.stats.stream_version < 3 )
             xl_receiver_close_postcopy2(r);
-        (void)xl_journal_remove(&r->journal);
+        settle_record(r, "is here with all its memory");
         return XL_EXIT_DONE;
     }
-    if ( owner != XC_SR_OWNER_OWNER )
+    if ( owner != XC_SR_OWNER_OWNER || !r->result.ran )
     {
         if ( r->global->verbose )
             xl_note("`%s` was not taken in: %s", r->config.name, r->result.why);

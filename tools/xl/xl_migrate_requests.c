@@ -178,19 +178,32 @@ void xl_migrate_close_requests(struct xl_migration *m)
 /* ---- The commands at the other end ------------------------------------------- */
 
 /* What a record that nobody goes on with means for the guest. */
-static const char *explain(const struct xl_journal_record *record, bool lost)
+static const char *explain_destination(const struct xl_journal_record *record,
+                                       bool lost)
 {
     if ( lost )
         return "it runs here and pages of it are missing for good; destroy it "
                "here, then resume it at its source";
-    if ( !record->at_source )
-        return "it arrives here; its source can tell how far it is";
+    if ( record->owner == XC_SR_OWNER_FINISHED )
+        return "it came here with all its memory; if its source keeps a "
+               "suspended copy, destroy that, never resume it";
+    /* A promise dies with its process, and the guest with it. */
+    if ( record->owner == XC_SR_OWNER_FENCED ||
+         (record->owner == XC_SR_OWNER_PREP &&
+          xl_journal_is_abandoned(record)) )
+        return "it never ran here and never will; if its source keeps it "
+               "suspended, resume it there";
+    return "it arrives here; its source can tell how far it is";
+}
+
+static const char *explain_source(const struct xl_journal_record *record)
+{
     if ( record->owner == XC_SR_OWNER_COMMITTED )
         return "it may run at the destination, and is kept suspended here; "
                "look there, then resume or destroy it here";
     return record->owner == XC_SR_OWNER_DONE
                ? "it runs at the destination; destroy what is left of it here"
-               : "it runs here";
+               : "it belongs here; resume it if it is suspended";
 }
 
 /* Nobody serves requests; a record may tell of a migration that was. */
@@ -202,13 +215,15 @@ static void tell_absence(const struct xl_global *global, const char *name)
         xl_error("no migration of `%s` is under way in %s", name,
                  global->local_dir);
     else
-        xl_error(
-            "no migration of `%s` is served in %s; process %llu has left "
-            "the record `%s` of the %s: %s",
-            name, global->local_dir, (unsigned long long)record.pid,
-            xc_sr_owner_name(record.owner),
-            record.at_source ? "source" : "destination",
-            explain(&record, xl_journal_tells_loss(global->local_dir, name)));
+        xl_error("no migration of `%s` is served in %s; process %llu has left "
+                 "the record `%s` of the %s: %s",
+                 name, global->local_dir, (unsigned long long)record.pid,
+                 xc_sr_owner_name(record.owner),
+                 record.at_source ? "source" : "destination",
+                 record.at_source ? explain_source(&record)
+                                  : explain_destination(
+                                        &record, xl_journal_tells_loss(
+                                                     global->local_dir, name)));
 }
 
 /* What the running migration answers, or why there is none. */

@@ -27,6 +27,7 @@ struct xl_receiver
     struct xl_journal journal;
     uint8_t session[16]; /* of the record put last */
     uint64_t epoch;
+    bool recorded; /* by us; else the record is another migration's */
 
     struct libxl_postcopy__frames frames;
     uint8_t type_octets[4]; /* of the first record of libxl's turn */
