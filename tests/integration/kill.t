@@ -91,6 +91,16 @@ assert_moved "$A" "$B" g
 destroy_all
 end
 
+begin "the guest's own process dies while it is suspended: nobody says it runs"
+create_guest "$A" g 16 1 random
+migrate_bent "$A" "$B" g 3 "--postcopy --precopy-iterations 0" -- \
+    "POSTCOPY_PREPARED:run:kill -KILL $(guest_pid "$A" g)" POSTCOPY_PREPARED:cut
+expect_eq "exit code" "$RC" 1
+expect_match "message" "$(cat "$T/mig.err")" '^xl: .g. was not migrated .*its process here is gone$'
+expect "the guest is left at the destination" wait_until 10 is_gone "$B" g
+destroy_all
+end
+
 # COMMIT has been written and nobody knows whether it was read: parked.
 begin "receiver killed with COMMIT on its way: the source does not resume"
 create_guest "$A" g 16 2 random

@@ -223,6 +223,23 @@ static int finish_done(struct xl_migration *m)
     return XL_EXIT_DONE;
 }
 
+/* It is ours and does not run; rc says what resuming it ran into. */
+static void tell_not_running(const struct xl_migration *m, int rc)
+{
+    const char *name = m->args.name;
+
+    if ( rc == -ECONNREFUSED || rc == -ENOENT )
+        xl_error("`%s` was not migrated (%s), and its process here is gone",
+                 name, m->why);
+    else if ( m->result.suspended_here )
+        xl_error("`%s` was not migrated (%s); it is still suspended here, and "
+                 "resuming it failed (%s): xl --local %s resume %s",
+                 name, m->why, strerror(-rc), m->global->local_dir, name);
+    else
+        xl_error("`%s` was not migrated (%s) and does not answer here: %s",
+                 name, m->why, strerror(-rc));
+}
+
 /* It is ours: whatever the engine left undone, it runs again. */
 static int finish_resumed(struct xl_migration *m)
 {
@@ -233,18 +250,14 @@ static int finish_resumed(struct xl_migration *m)
     xc_sr_hv_close(m->hv);
     m->hv = NULL;
     rc = xc_sr_local_info_get(dir, name, &m->log, &info);
-    if ( !rc && info.retained )
+    if ( !rc && (info.retained || info.state == XC_SR_LOCAL_SUSPENDED) )
         rc = xc_sr_local_resume(dir, name, &m->log);
-    (void)xl_journal_remove(&m->journal);
+    if ( !rc )
+        (void)xl_journal_remove(&m->journal);
     xl_child_end(&m->child, CHILD_FAIL_TIMEOUT_MS, m->target.command != NULL,
                  &status);
-    if ( rc && m->result.suspended_here )
-        xl_error("`%s` was not migrated (%s); it is still suspended here, and "
-                 "resuming it failed (%s): xl --local %s resume %s",
-                 name, m->why, strerror(-rc), dir, name);
-    else if ( rc )
-        xl_error("`%s` was not migrated (%s) and does not answer here: %s",
-                 name, m->why, strerror(-rc));
+    if ( rc )
+        tell_not_running(m, rc);
     else if ( m->result.refused )
         xl_error("`%s` was not migrated: %s; it was not touched and runs here",
                  name, m->why);
