@@ -352,14 +352,14 @@ START_TEST(endless_runs_cost_no_memory)
     size_t before;
 
     put_advised(XC_SR_VERIFY_MAX_PFNS);
-    xc_sr__write_begin(&w, XC_SR_REC_POSTCOPY_DISCARD);
-    xc_sr__write_u64(&w, 1024);
     for ( int i = 0; i < 1024; i++ )
     {
+        xc_sr__write_begin(&w, XC_SR_REC_POSTCOPY_DISCARD);
+        xc_sr__write_u64(&w, 1);
         xc_sr__write_u64(&w, 0);
         xc_sr__write_u64(&w, XC_SR_VERIFY_MAX_PFNS);
+        xc_sr__write_end(&w, 0);
     }
-    xc_sr__write_end(&w, 0);
     before = mallinfo2().uordblks;
     feed_from(0);
     ck_assert_uint_lt(mallinfo2().uordblks, before + (1u << 20));

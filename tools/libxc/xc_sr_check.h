@@ -103,7 +103,8 @@ int xc_sr__body_check(const struct xc_sr_record *rec, unsigned int version,
 
 /*
  * n entries, the first of which is number `first` of the record; adds to
- * *pages those that have contents.
+ * *pages those that have contents; of runs it keeps in *pages where the last
+ * one ended.
  */
 int xc_sr__entries_check(const struct xc_sr_body_shape *shape,
                          const uint8_t *entries, uint64_t first, uint64_t n,

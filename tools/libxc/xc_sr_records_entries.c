@@ -62,17 +62,34 @@ static int entry_fault(const struct xc_sr_body_shape *shape, uint64_t entry,
                             (unsigned long long)shape->nr_pfns);
 }
 
-/* A run: entry, and how many pages from there on. */
+/*
+ * A run: entry, and how many pages from there on.  Runs ascend and do not
+ * overlap (*end_pfn: of the one before), or one record could name the whole
+ * guest 65536 times.
+ */
 static int run_fault(const struct xc_sr_body_shape *shape, const uint8_t *run,
-                     uint64_t index, struct xc_sr_stream_fault *fault)
+                     uint64_t index, uint64_t *end_pfn,
+                     struct xc_sr_stream_fault *fault)
 {
     uint64_t pfn = xc_sr__entry_pfn(xc_sr__le64(run));
     uint64_t nr_pages = xc_sr__le64(run + 8);
     uint64_t at = shape->at + index * 16 + 8;
     char field[32];
 
+    if ( pfn < *end_pfn )
+    {
+        snprintf(field, sizeof(field), "entry[%llu]",
+                 (unsigned long long)index);
+        return xc_sr__fault_set(
+            fault, -EPROTO, at - 8, field,
+            "pfn 0x%llx lies before 0x%llx, where the run before it ended",
+            (unsigned long long)pfn, (unsigned long long)*end_pfn);
+    }
     if ( nr_pages && nr_pages <= shape->nr_pfns - pfn )
+    {
+        *end_pfn = pfn + nr_pages;
         return 0;
+    }
     snprintf(field, sizeof(field), "nr_pages[%llu]", (unsigned long long)index);
     return xc_sr__fault_set(fault, -EPROTO, at, field,
                             "%llu from pfn 0x%llx on, the guest's are below "
@@ -98,10 +115,11 @@ int xc_sr__entries_check(const struct xc_sr_body_shape *shape,
             return entry_fault(shape, entry, first + i, fault);
         if ( shape->entry_len == 16 )
         {
-            int rc = run_fault(shape, entries, first + i, fault);
+            int rc = run_fault(shape, entries, first + i, pages, fault);
 
             if ( rc )
                 return rc;
+            continue;
         }
         found += xc_sr__ptype_has_data(type);
     }

@@ -70,8 +70,7 @@ struct xc_sr_receiver
     uint64_t *pending;
     size_t pending_cap;
     size_t nr_pending;
-    size_t nr_checked;   /* of them, to be announced */
-    uint64_t discard_at; /* where the last run of this DISCARD ended */
+    size_t nr_checked; /* of them, to be announced */
 
     /* Where the hand-over stands. */
     enum xc_sr_phase phase;

@@ -391,10 +391,6 @@ static int discard_run(struct xc_sr_receiver *r, const struct xc_sr_event *ev,
 
     if ( !xc_sr__add_u64(first, nr_pages, &end) || end > r->nr_pfns )
         return bad_pfn(r, ev, first, "the run leaves the guest");
-    /* Or one record could have the whole guest paged out 65536 times. */
-    if ( first < r->discard_at )
-        return bad_pfn(r, ev, first, "the runs of a record ascend");
-    r->discard_at = end;
     while ( !rc && first < end )
     {
         unsigned int nr = 0;
@@ -411,8 +407,6 @@ int xc_sr__receiver_discard(struct xc_sr_receiver *r,
 {
     int rc = need_paging(r);
 
-    if ( ev->kind == XC_SR_EV_HEAD )
-        r->discard_at = 0;
     if ( ev->kind != XC_SR_EV_ENTRIES )
         return rc;
     for ( uint64_t i = 0; !rc && i < ev->count; i++ )
