@@ -354,10 +354,11 @@ static void say_nak(struct xc_sr_receiver *r, int rc)
  */
 static void fence(struct xc_sr_receiver *r, int rc)
 {
-    bool promised = r->owner != XC_SR_OWNER_NONE;
+    uint64_t deadline_us = xc_sr__now_us() + LAST_WORDS_US;
+    bool promised = r->owner != XC_SR_OWNER_NONE && !r->aborted;
     int ended = 0;
 
-    if ( promised && record_owner(r, XC_SR_OWNER_FENCED) )
+    if ( r->owner != XC_SR_OWNER_NONE && record_owner(r, XC_SR_OWNER_FENCED) )
         return;
     if ( r->params->destroy )
         ended = r->params->destroy(r->params->ctx);
@@ -368,6 +369,11 @@ static void fence(struct xc_sr_receiver *r, int rc)
                      r->hv->info.domid, strerror(-ended));
     else
         say_nak(r, rc);
+    /* A source that had committed answers END; then nobody will ask again. */
+    while ( promised && !ended && !r->ended && !r->eof &&
+            xc_sr__now_us() < deadline_us )
+        if ( xc_sr__receiver_turn(r, deadline_us) )
+            break;
 }
 
 static void settle(struct xc_sr_receiver *r, int rc)
@@ -470,7 +476,7 @@ int xc_sr_restore(const struct xc_sr_restore_params *params,
     r->stats->bytes_back = r->out.total;
     result_r->owner = r->owner;
     result_r->ran = r->ran;
-    result_r->end_seen = r->ended;
+    result_r->end_seen = r->ended || r->aborted;
     xc_sr__receiver_report(r, r->stats->end_us);
     receiver_dispose(r);
     return rc;

@@ -409,7 +409,8 @@ static void resume_here(struct xc_sr_sender *s)
         (void)shutdown(s->out.fd, SHUT_RDWR);
     if ( !s->suspend_asked )
         return;
-    for ( int i = 0; i < RESUME_TRIES; i++ )
+    rc = -EAGAIN;
+    for ( int i = 0; i < RESUME_TRIES && rc != -ETIMEDOUT; i++ )
     {
         rc = xc_sr__hv_resume(s->hv);
         if ( !rc )

@@ -408,7 +408,7 @@ struct xc_sr_restore_result
 {
     enum xc_sr_owner owner; /* NONE, FENCED, OWNER or FINISHED */
     bool ran;               /* it has executed here, or may have */
-    bool end_seen;          /* END was read: the record may be forgotten */
+    bool end_seen;          /* END or ABORT came: the record may go */
     bool plain;             /* a stock stream: the guest is complete and
                                     paused, the caller decides who runs it */
     char why[256];
