@@ -7,7 +7,7 @@
 INSTALL     := install
 PKGLIBEXEC  := $(libexecdir)/xen-postcopy
 HEADERS     := $(wildcard tools/libxc/xenpostcopy*.h)
-DOCS        := README.md $(wildcard docs/*.md docs/*/*.pandoc docs/*/*.md)
+DOCS        := README.md COPYING $(wildcard docs/*.md docs/*/*.pandoc docs/*/*.md)
 MAN_SECTION  = $(subst .,,$(suffix $(1)))
 
 # One line for each installed file: mode, source, place.
