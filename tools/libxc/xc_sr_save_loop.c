@@ -21,7 +21,7 @@
  * (tens of microseconds in a virtual machine).  Bounded, so that a slow link
  * does not cost a CPU.
  */
-#define SPIN_US            50u
+#define SPIN_US            20u
 
 int xc_sr__sender_fail(struct xc_sr_sender *s, int rc, const char *fmt, ...)
 {
