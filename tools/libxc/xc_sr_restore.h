@@ -107,7 +107,9 @@ void xc_sr__receiver_phase(struct xc_sr_receiver *r, enum xc_sr_phase phase);
  * after anything the timeline waits for.  -EPIPE: end of stream.
  */
 int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us);
-/* Moves what the writer holds to the back channel and tries to send it. */
+/* Moves what the writer holds to the back channel; the next turn sends it. */
+int xc_sr__receiver_queue(struct xc_sr_receiver *r);
+/* Moves it there and tries to send it at once. */
 int xc_sr__receiver_say(struct xc_sr_receiver *r);
 /* Writes the back channel out, without reading, until deadline_us. */
 void xc_sr__receiver_last_words(struct xc_sr_receiver *r, uint64_t deadline_us);

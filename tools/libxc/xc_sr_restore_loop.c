@@ -69,9 +69,8 @@ void xc_sr__receiver_report(struct xc_sr_receiver *r, uint64_t now_us)
 
 /* ---- The back channel --------------------------------------------------------- */
 
-int xc_sr__receiver_say(struct xc_sr_receiver *r)
+int xc_sr__receiver_queue(struct xc_sr_receiver *r)
 {
-    size_t wrote;
     int rc = r->writer.error;
 
     if ( !rc )
@@ -79,6 +78,16 @@ int xc_sr__receiver_say(struct xc_sr_receiver *r)
     xc_sr__writer_reset(&r->writer);
     if ( rc )
         return xc_sr__receiver_fail(r, rc, "back channel: %s", strerror(-rc));
+    return 0;
+}
+
+static int flush_back(struct xc_sr_receiver *r)
+{
+    size_t wrote;
+    int rc;
+
+    if ( xc_sr__outq_len(&r->out) == 0 )
+        return 0;
     rc = xc_sr__outq_flush(&r->out, &wrote);
     /* A source that is gone is noticed when the stream ends. */
     if ( rc == -EPIPE )
@@ -88,6 +97,13 @@ int xc_sr__receiver_say(struct xc_sr_receiver *r)
     }
     return rc ? xc_sr__receiver_fail(r, rc, "back channel: %s", strerror(-rc))
               : 0;
+}
+
+int xc_sr__receiver_say(struct xc_sr_receiver *r)
+{
+    int rc = xc_sr__receiver_queue(r);
+
+    return rc ? rc : flush_back(r);
 }
 
 void xc_sr__receiver_last_words(struct xc_sr_receiver *r, uint64_t deadline_us)
@@ -118,7 +134,7 @@ static int acknowledge(struct xc_sr_receiver *r, uint64_t step)
     xc_sr__write_begin(&r->writer, XC_SR_REC_POSTCOPY_ACK);
     xc_sr__write_u64(&r->writer, used);
     xc_sr__write_end(&r->writer, 0);
-    return xc_sr__receiver_say(r);
+    return xc_sr__receiver_queue(r);
 }
 
 /* ---- From octets to events ------------------------------------------------------ */
@@ -242,23 +258,6 @@ static int wait_events(struct xc_sr_receiver *r, uint64_t deadline_us,
     return 0;
 }
 
-static int flush_back(struct xc_sr_receiver *r)
-{
-    size_t wrote;
-    int rc;
-
-    if ( xc_sr__outq_len(&r->out) == 0 )
-        return 0;
-    rc = xc_sr__outq_flush(&r->out, &wrote);
-    if ( rc == -EPIPE )
-    {
-        xc_sr__outq_drop(&r->out);
-        return 0;
-    }
-    return rc ? xc_sr__receiver_fail(r, rc, "back channel: %s", strerror(-rc))
-              : 0;
-}
-
 static int at_eof(struct xc_sr_receiver *r)
 {
     char text[256];
@@ -277,10 +276,13 @@ int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us)
     bool stop = false;
     size_t got = 0;
     uint64_t now_us;
-    int rc = flush_back(r);
+    int rc = 0;
 
-    if ( !rc && r->paging && r->upper_done )
+    /* What was acknowledged last and what is wanted now go out together. */
+    if ( r->paging && r->upper_done )
         rc = xc_sr__receiver_faults(r);
+    if ( !rc )
+        rc = flush_back(r);
     if ( !rc && !r->eof )
         rc = xc_sr__inbuf_fill(&r->in, &r->eof, &got);
     if ( rc )
@@ -298,6 +300,8 @@ int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us)
     if ( r->eof && !r->ended )
         return at_eof(r);
     rc = acknowledge(r, 1);
+    if ( !rc )
+        rc = flush_back(r);
     if ( rc || now_us >= deadline_us )
         return rc;
     return wait_events(r, deadline_us, now_us);

@@ -145,7 +145,7 @@ static int ask_source(struct xc_sr_receiver *r, const uint64_t *pfns,
     for ( unsigned int i = 0; i < nr; i++ )
         xc_sr__write_u64(&r->writer, pfns[i]);
     xc_sr__write_end(&r->writer, 0);
-    return xc_sr__receiver_say(r);
+    return xc_sr__receiver_queue(r);
 }
 
 int xc_sr__receiver_faults(struct xc_sr_receiver *r)
