@@ -428,7 +428,10 @@ static void settle(struct xc_sr_sender *s, int rc)
     if ( rc && (s->owner == XC_SR_OWNER_NONE ||
                 (s->owner == XC_SR_OWNER_COMMITTED && fenced)) )
         resume_here(s);
-    if ( s->dirty_log_on && s->owner != XC_SR_OWNER_COMMITTED )
+    /* A copy that is parked or about to go needs no order in its dirty log,
+     * and putting it in order takes time. */
+    if ( s->dirty_log_on && s->owner != XC_SR_OWNER_COMMITTED &&
+         s->owner != XC_SR_OWNER_DONE )
         (void)xc_sr__hv_dirty_off(s->hv);
     xc_sr__sender_phase(s, rc ? XC_SR_PHASE_FAILED : XC_SR_PHASE_DONE);
 }

@@ -14,10 +14,12 @@
 #define MIN_RTT_LIFETIME_US 10000000u /* routes change; forget after 10 s */
 #define RATE_INTERVAL_US    5000u     /* shorter ones measure bursts */
 /*
- * Data for this long beyond the round trip: neither side is scheduled the
- * microsecond it could go on, and acknowledgements come in steps.
+ * Data for this long beyond the round trip, but no more than so many octets:
+ * neither side is scheduled the microsecond it could go on, which a slow link
+ * notices in time lost and a fast one in octets that a fault waits behind.
  */
-#define CUSHION_US          100u
+#define CUSHION_US          1200u
+#define CUSHION_MAX         (128u << 10)
 
 void xc_sr__window_init(struct xc_sr_window *w)
 {
@@ -86,7 +88,7 @@ static void sample_rate(struct xc_sr_window *w, uint64_t now_us)
 
 int xc_sr__window_acked(struct xc_sr_window *w, uint64_t acked, uint64_t now_us)
 {
-    uint64_t product;
+    uint64_t product, cushion;
 
     if ( acked < w->acked || acked > w->sent )
         return -EPROTO;
@@ -96,11 +98,12 @@ int xc_sr__window_acked(struct xc_sr_window *w, uint64_t acked, uint64_t now_us)
     if ( w->min_rtt_us == 0 || w->bandwidth == 0 )
         return 0;
     /* A quarter more than the round trip, so that a growing rate is seen. */
-    if ( !xc_sr__mul_u64(w->bandwidth,
-                         w->min_rtt_us + w->min_rtt_us / 4 + CUSHION_US,
+    if ( !xc_sr__mul_u64(w->bandwidth, w->min_rtt_us + w->min_rtt_us / 4,
                          &product) )
         product = UINT64_MAX;
-    product = product / 1000000u;
+    product /= 1000000u;
+    cushion = w->bandwidth / 1000000u * CUSHION_US;
+    product += cushion < CUSHION_MAX ? cushion : CUSHION_MAX;
     if ( product < XC_SR_WINDOW_MIN )
         product = XC_SR_WINDOW_MIN;
     if ( product > XC_SR_WINDOW_MAX )
