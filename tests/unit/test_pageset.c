@@ -199,6 +199,27 @@ START_TEST(a_recount_drops_what_is_out_of_range)
 }
 END_TEST
 
+START_TEST(members_are_collected_in_order)
+{
+    struct xc_sr_pageset set = { 0 };
+    uint64_t pfns[3], pfn = 0;
+
+    ck_assert_int_eq(xc_sr__pageset_init(&set, 200), 0);
+    ck_assert_uint_eq(xc_sr__pageset_collect(&set, &pfn, pfns, 3), 0);
+    ck_assert_uint_eq(pfn, 200);
+    for ( uint64_t member = 60; member < 200; member += 40 )
+        xc_sr__pageset_add(&set, member);
+    pfn = 0;
+    ck_assert_uint_eq(xc_sr__pageset_collect(&set, &pfn, pfns, 3), 3);
+    ck_assert_uint_eq(pfns[0], 60);
+    ck_assert_uint_eq(pfns[2], 140);
+    ck_assert_uint_eq(pfn, 141);
+    ck_assert_uint_eq(xc_sr__pageset_collect(&set, &pfn, pfns, 3), 1);
+    ck_assert_uint_eq(pfns[0], 180);
+    xc_sr__pageset_dispose(&set);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pageset");
@@ -207,6 +228,7 @@ int main(void)
     int failed;
 
     tcase_add_loop_test(tc, members_come_and_go, 0, NR_SIZES);
+    tcase_add_test(tc, members_are_collected_in_order);
     tcase_add_test(tc, nothing_outside_the_range);
     tcase_add_test(tc, a_pfn_moves_between_sets);
     tcase_add_loop_test(tc, all_and_none, 0, NR_SIZES);

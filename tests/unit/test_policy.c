@@ -23,62 +23,50 @@ static const struct
     enum xc_sr_decision decision;
 } cases[] = {
     /* Post-copy from no round: at once, every page owed. */
-    { { true, 0, 50, 0 },
-      { 0, 1000, 1000, 0, 0, false },
-      XC_SR_DECIDE_POSTCOPY },
+    { { true, 0, 50, 0 }, { 0, 1000, 0, 0, false }, XC_SR_DECIDE_POSTCOPY },
     /* The first round is always due otherwise. */
-    { { true, 3, 50, 0 },
-      { 0, 1000, 1000, 0, 0, false },
-      XC_SR_DECIDE_CONTINUE },
-    { { false, 3, 50, 0 },
-      { 0, 1000, 1000, 0, 0, false },
-      XC_SR_DECIDE_CONTINUE },
+    { { true, 3, 50, 0 }, { 0, 1000, 0, 0, false }, XC_SR_DECIDE_CONTINUE },
+    { { false, 3, 50, 0 }, { 0, 1000, 0, 0, false }, XC_SR_DECIDE_CONTINUE },
     /* Little is owed: a switch would cost more. */
     { { true, 3, 50, 0 },
-      { 1, 1000, 50, 10, 100 * MB, false },
+      { 1, 50, 10, 100 * MB, false },
       XC_SR_DECIDE_STOP_AND_COPY },
     { { true, 3, 50, 0 },
-      { 1, 1000, 51, 10, 100 * MB, false },
+      { 1, 51, 10, 100 * MB, false },
       XC_SR_DECIDE_CONTINUE },
     /* 2441 pages at 100 MB/s are just under 100 ms. */
     { { true, 3, 50, 100000 },
-      { 1, 100000, 2441, 10, 100 * MB, false },
+      { 1, 2441, 10, 100 * MB, false },
       XC_SR_DECIDE_STOP_AND_COPY },
     { { true, 3, 50, 100000 },
-      { 1, 100000, 2500, 10, 100 * MB, false },
+      { 1, 2500, 10, 100 * MB, false },
       XC_SR_DECIDE_CONTINUE },
     /* An unknown bandwidth promises nothing. */
-    { { false, 3, 0, 100000 },
-      { 1, 100000, 60, 10, 0, false },
-      XC_SR_DECIDE_CONTINUE },
+    { { false, 3, 0, 100000 }, { 1, 60, 10, 0, false }, XC_SR_DECIDE_CONTINUE },
     /* The rounds are used up. */
     { { true, 3, 50, 0 },
-      { 3, 1000, 500, 10, 100 * MB, false },
+      { 3, 500, 10, 100 * MB, false },
       XC_SR_DECIDE_POSTCOPY },
     { { false, 3, 50, 0 },
-      { 3, 1000, 500, 10, 100 * MB, false },
+      { 3, 500, 10, 100 * MB, false },
       XC_SR_DECIDE_STOP_AND_COPY },
     /* It dirties as fast as the link carries: another round is wasted. */
     { { true, 9, 50, 0 },
-      { 1, 1000, 500, 24415, 100 * MB, false },
+      { 1, 500, 24415, 100 * MB, false },
       XC_SR_DECIDE_POSTCOPY },
     { { false, 9, 50, 0 },
-      { 1, 1000, 500, 24415, 100 * MB, false },
+      { 1, 500, 24415, 100 * MB, false },
       XC_SR_DECIDE_CONTINUE },
     /* By hand, at any moment, where it is allowed. */
-    { { true, 9, 50, 0 },
-      { 0, 1000, 1000, 0, 0, true },
-      XC_SR_DECIDE_POSTCOPY },
-    { { false, 9, 50, 0 },
-      { 0, 1000, 1000, 0, 0, true },
-      XC_SR_DECIDE_CONTINUE },
+    { { true, 9, 50, 0 }, { 0, 1000, 0, 0, true }, XC_SR_DECIDE_POSTCOPY },
+    { { false, 9, 50, 0 }, { 0, 1000, 0, 0, true }, XC_SR_DECIDE_CONTINUE },
     /* Overflow does not look like a short time. */
     { { true, 9, 50, 1000 },
-      { 1, 1ULL << 60, 1ULL << 59, 0, 1, false },
+      { 1, 1ULL << 59, 0, 1, false },
       XC_SR_DECIDE_CONTINUE },
     /* No rounds and no post-copy: a cold move. */
     { { false, 0, 50, 0 },
-      { 0, 1000, 1000, 0, 0, false },
+      { 0, 1000, 0, 0, false },
       XC_SR_DECIDE_STOP_AND_COPY },
 };
 

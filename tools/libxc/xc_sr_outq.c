@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -182,4 +183,19 @@ int xc_sr__outq_flush(struct xc_sr_outq *q, size_t *wrote_r)
         xc_sr__outq_drop(q);
     *wrote_r = wrote;
     return 0;
+}
+
+void xc_sr__outq_drain(struct xc_sr_outq *q, uint64_t deadline_us)
+{
+    while ( xc_sr__outq_len(q) )
+    {
+        struct pollfd fd = { .fd = q->fd, .events = POLLOUT };
+        uint64_t now_us = xc_sr__now_us();
+        size_t wrote;
+
+        if ( xc_sr__outq_flush(q, &wrote) || now_us >= deadline_us )
+            return;
+        if ( xc_sr__outq_len(q) )
+            (void)poll(&fd, 1, xc_sr__poll_ms(deadline_us, now_us));
+    }
 }

@@ -51,4 +51,10 @@ static inline size_t xc_sr__outq_len(const struct xc_sr_outq *q)
  */
 int xc_sr__outq_flush(struct xc_sr_outq *q, size_t *wrote_r);
 
+/*
+ * Last words: waits for the descriptor alone, until all is written, the peer
+ * is gone or deadline_us has passed.  Whether it arrived is nobody's business.
+ */
+void xc_sr__outq_drain(struct xc_sr_outq *q, uint64_t deadline_us);
+
 #endif /* XC_SR_OUTQ_H */

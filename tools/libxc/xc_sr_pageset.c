@@ -180,3 +180,14 @@ uint64_t xc_sr__pageset_next_gap(const struct xc_sr_pageset *set, uint64_t pfn)
 {
     return find_from(set, pfn, ~0ULL);
 }
+
+unsigned int xc_sr__pageset_collect(const struct xc_sr_pageset *set,
+                                    uint64_t *pfn, uint64_t *pfns,
+                                    unsigned int max)
+{
+    unsigned int nr = 0;
+
+    while ( nr < max && (*pfn = xc_sr__pageset_next(set, *pfn)) < set->nr_pfns )
+        pfns[nr++] = (*pfn)++;
+    return nr;
+}

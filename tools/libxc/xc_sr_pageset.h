@@ -49,6 +49,10 @@ void xc_sr__pageset_recount(struct xc_sr_pageset *set);
 
 /* The first member at or after pfn; nr_pfns if there is none. */
 uint64_t xc_sr__pageset_next(const struct xc_sr_pageset *set, uint64_t pfn);
+/* The next members from *pfn on, at most max; *pfn goes behind the last. */
+unsigned int xc_sr__pageset_collect(const struct xc_sr_pageset *set,
+                                    uint64_t *pfn, uint64_t *pfns,
+                                    unsigned int max);
 /* The first non-member at or after pfn; nr_pfns if there is none. */
 uint64_t xc_sr__pageset_next_gap(const struct xc_sr_pageset *set, uint64_t pfn);
 

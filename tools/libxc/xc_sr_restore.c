@@ -345,7 +345,7 @@ static void say_nak(struct xc_sr_receiver *r, int rc)
     xc_sr__write_bytes(&r->writer, why, len);
     xc_sr__write_end(&r->writer, 0);
     if ( !xc_sr__receiver_say(r) )
-        xc_sr__receiver_last_words(r, xc_sr__now_us() + LAST_WORDS_US);
+        xc_sr__outq_drain(&r->out, xc_sr__now_us() + LAST_WORDS_US);
 }
 
 /*

@@ -111,8 +111,6 @@ int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us);
 int xc_sr__receiver_queue(struct xc_sr_receiver *r);
 /* Moves it there and tries to send it at once. */
 int xc_sr__receiver_say(struct xc_sr_receiver *r);
-/* Writes the back channel out, without reading, until deadline_us. */
-void xc_sr__receiver_last_words(struct xc_sr_receiver *r, uint64_t deadline_us);
 void xc_sr__receiver_report(struct xc_sr_receiver *r, uint64_t now_us);
 static inline bool xc_sr__receiver_has_back(const struct xc_sr_receiver *r)
 {

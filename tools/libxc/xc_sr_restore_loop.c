@@ -106,21 +106,6 @@ int xc_sr__receiver_say(struct xc_sr_receiver *r)
     return rc ? rc : flush_back(r);
 }
 
-void xc_sr__receiver_last_words(struct xc_sr_receiver *r, uint64_t deadline_us)
-{
-    while ( xc_sr__outq_len(&r->out) )
-    {
-        struct pollfd fd = { .fd = r->out.fd, .events = POLLOUT };
-        uint64_t now_us = xc_sr__now_us();
-        size_t wrote;
-
-        if ( xc_sr__outq_flush(&r->out, &wrote) || now_us >= deadline_us )
-            return;
-        if ( xc_sr__outq_len(&r->out) )
-            (void)poll(&fd, 1, xc_sr__poll_ms(deadline_us, now_us));
-    }
-}
-
 static int acknowledge(struct xc_sr_receiver *r, uint64_t step)
 {
     uint64_t used = r->in.total - xc_sr__inbuf_len(&r->in);

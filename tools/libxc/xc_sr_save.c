@@ -11,7 +11,6 @@
  * "Hand-over".
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -267,19 +266,7 @@ static int hand_over(struct xc_sr_sender *s)
 /* Writes what is queued for a last moment, without reading any more. */
 static void last_words(struct xc_sr_sender *s)
 {
-    uint64_t deadline_us = xc_sr__now_us() + LAST_WORDS_US;
-
-    while ( xc_sr__outq_len(&s->out) )
-    {
-        struct pollfd fd = { .fd = s->out.fd, .events = POLLOUT };
-        uint64_t now_us = xc_sr__now_us();
-        size_t wrote;
-
-        if ( xc_sr__outq_flush(&s->out, &wrote) || now_us >= deadline_us )
-            return;
-        if ( xc_sr__outq_len(&s->out) )
-            (void)poll(&fd, 1, xc_sr__poll_ms(deadline_us, now_us));
-    }
+    xc_sr__outq_drain(&s->out, xc_sr__now_us() + LAST_WORDS_US);
 }
 
 /* COMPLETE is known: the copy here may go.  The rest is courtesy. */
@@ -306,7 +293,7 @@ static int close_stream(struct xc_sr_sender *s)
 
 static int migrate(struct xc_sr_sender *s)
 {
-    enum xc_sr_decision decision = XC_SR_DECIDE_ABORT;
+    enum xc_sr_decision decision = XC_SR_DECIDE_CONTINUE;
     bool postcopy, stock;
     int rc;
 

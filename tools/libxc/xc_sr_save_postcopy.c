@@ -57,11 +57,9 @@ int xc_sr__sender_announce(struct xc_sr_sender *s)
     rc = xc_sr__sender_queue(s);
     while ( !rc && pfn < s->nr_pfns )
     {
-        unsigned int nr = 0;
+        unsigned int nr =
+            xc_sr__pageset_collect(&s->todo, &pfn, pfns, XC_SR_HV_BATCH);
 
-        while ( nr < XC_SR_HV_BATCH &&
-                (pfn = xc_sr__pageset_next(&s->todo, pfn)) < s->nr_pfns )
-            pfns[nr++] = pfn++;
         if ( nr )
             rc = announce_batch(s, pfns, nr);
         if ( !rc )

@@ -148,7 +148,6 @@ static enum xc_sr_decision decide(struct xc_sr_sender *s)
 {
     struct xc_sr_policy_input in = {
         .iteration = s->stats->nr_rounds,
-        .total_pages = s->nr_pfns,
         .dirty_pages = s->todo.count,
         .dirty_pages_per_s = s->dirty_rate_pages,
         .bandwidth_bytes_per_s = s->bandwidth,
@@ -194,8 +193,6 @@ int xc_sr__sender_precopy(struct xc_sr_sender *s,
             return rc;
     }
     s->rate.bytes_per_s = 0; /* the guest is about to wait for us */
-    if ( decision == XC_SR_DECIDE_ABORT )
-        return xc_sr__sender_fail(s, -ECANCELED, "the policy gave up");
     *decision_r = decision;
     return 0;
 }
@@ -281,11 +278,9 @@ static int discard_todo(struct xc_sr_sender *s)
 
     while ( !rc && pfn < s->nr_pfns )
     {
-        unsigned int nr = 0;
+        unsigned int nr =
+            xc_sr__pageset_collect(&s->todo, &pfn, pfns, XC_SR_HV_BATCH);
 
-        while ( nr < XC_SR_HV_BATCH &&
-                (pfn = xc_sr__pageset_next(&s->todo, pfn)) < s->nr_pfns )
-            pfns[nr++] = pfn++;
         if ( nr )
             rc = discard_batch(s, &runs, pfns, nr);
         if ( !rc )

@@ -212,14 +212,12 @@ enum xc_sr_decision
     XC_SR_DECIDE_CONTINUE, /* one more pre-copy round */
     XC_SR_DECIDE_STOP_AND_COPY,
     XC_SR_DECIDE_POSTCOPY,
-    XC_SR_DECIDE_ABORT,
 };
 
 /* What is known between two pre-copy rounds. */
 struct xc_sr_policy_input
 {
-    unsigned int iteration; /* rounds completed */
-    uint64_t total_pages;
+    unsigned int iteration;     /* rounds completed */
     uint64_t dirty_pages;       /* owed now */
     uint64_t dirty_pages_per_s; /* measured over the last round, 0 unknown */
     uint64_t
