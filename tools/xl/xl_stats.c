@@ -120,6 +120,8 @@ static void put_bytes(struct xl_json *j, const struct xc_sr_stats *s)
     xl_json_u64(j, "state", s->bytes_state);
     xl_json_u64(j, "fault", s->bytes_fault);
     xl_json_u64(j, "push", s->bytes_push);
+    xl_json_u64(j, "other", s->bytes_other);
+    xl_json_u64(j, "upper", s->bytes_upper);
     xl_json_close_map(j);
 }
 
