@@ -54,6 +54,10 @@ ifeq ($(HAVE_XEN),y)
 XEN_SRC   := $(wildcard tools/libxc/xc_sr_hv_xen*.c)
 LIBXC_SRC += $(XEN_SRC)
 endif
+# One of the two stands behind xenpostcopy_xen.h.
+ifneq ($(XEN_SRC),)
+LIBXC_SRC := $(filter-out tools/libxc/xc_sr_noxen.c,$(LIBXC_SRC))
+endif
 # Xen's libraries are linked when there is something that calls them.
 LIB_LIBS  := $(if $(XEN_SRC),$(XEN_LIBS))
 

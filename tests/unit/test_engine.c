@@ -148,6 +148,58 @@ START_TEST(test_features_can_be_denied)
 }
 END_TEST
 
+/* A device model that starts: it reads a page of the guest, and is ready
+ * once it has got it. */
+static int prepare_with_page(void *ctx, bool *ready_r)
+{
+    struct fake_guest *g = &((struct pair *)ctx)->dst;
+
+    if ( !g->faults_wanted )
+        for ( uint64_t pfn = g->nr_pfns; pfn-- && !g->nr_faults; )
+            if ( g->missing[pfn] )
+                g->faults[g->nr_faults++] = pfn;
+    g->faults_wanted = 1; /* this was it */
+    *ready_r = g->faults_answered != 0;
+    return 0;
+}
+
+START_TEST(test_prepare_may_need_pages)
+{
+    int fd = eventfd(1, EFD_CLOEXEC);
+    struct pair p;
+
+    pair_init(&p, 600, 3);
+    p.restore.prepare = prepare_with_page;
+    p.restore.prepare_fd = fd;
+    run(&p);
+    assert_moved(&p);
+    ck_assert_uint_ge(p.restored.stats.faults, 1);
+    ck_assert_uint_ge(p.dst.faults_answered, 1);
+    pair_dispose(&p);
+    close(fd);
+}
+END_TEST
+
+START_TEST(test_prepare_has_its_time)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+    struct pair p;
+
+    pair_init(&p, 600, 3);
+    p.dst.faults_wanted = 1; /* no fault, so it never gets ready */
+    p.restore.prepare = prepare_with_page;
+    p.restore.prepare_fd = fd;
+    p.restore.stall_timeout_us = 300000;
+    run(&p);
+    assert_stays(&p);
+    ck_assert_int_eq(p.restore_rc, -ETIMEDOUT);
+    ck_assert_str_eq(p.restored.why, "the guest was not prepared in 300 ms");
+    ck_assert(p.destroyed);
+    pair_dispose(&p);
+    close(fd);
+}
+END_TEST
+
 START_TEST(test_plain)
 {
     struct pair p;
@@ -182,6 +234,8 @@ int main(void)
     tcase_add_test(tc, test_paused_stays_paused);
     tcase_add_test(tc, test_unpause_is_retried);
     tcase_add_test(tc, test_features_can_be_denied);
+    tcase_add_test(tc, test_prepare_may_need_pages);
+    tcase_add_test(tc, test_prepare_has_its_time);
     tcase_add_test(tc, test_plain);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);

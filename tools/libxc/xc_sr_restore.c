@@ -12,6 +12,7 @@
  * "Hand-over".
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -103,16 +104,48 @@ static int say_session(struct xc_sr_receiver *r, enum xc_sr_rec rec)
     return xc_sr__receiver_say(r);
 }
 
-static int prepare(struct xc_sr_receiver *r)
+static int ask_prepare(struct xc_sr_receiver *r, bool *ready_r)
 {
-    int rc = 0;
+    int rc = r->params->prepare(r->params->ctx, ready_r);
 
-    if ( r->params->prepare )
-        rc = r->params->prepare(r->params->ctx);
     if ( rc )
         return xc_sr__receiver_fail(r, rc, "cannot prepare the guest: %s",
                                     strerror(-rc));
     return 0;
+}
+
+/* Asked between any two turns: a busy stream never gets to wait. */
+static bool is_readable(int fd)
+{
+    struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+    return poll(&pfd, 1, 0) > 0;
+}
+
+/* What is waited for may need pages itself: they go on coming. */
+static int prepare(struct xc_sr_receiver *r)
+{
+    uint64_t deadline_us = stall_deadline_us(r);
+    bool ready = r->params->prepare == NULL;
+    int rc = ready ? 0 : ask_prepare(r, &ready);
+
+    r->preparing = true;
+    while ( !rc && !ready )
+    {
+        rc = xc_sr__receiver_turn(r, deadline_us);
+        if ( !rc )
+            rc = heed_control(r);
+        if ( !rc && r->ended )
+            rc = xc_sr__receiver_fail(r, -EPROTO, "END before the hand-over");
+        if ( !rc && is_readable(r->params->prepare_fd) )
+            rc = ask_prepare(r, &ready);
+        if ( !rc && !ready && xc_sr__now_us() >= deadline_us )
+            rc = xc_sr__receiver_fail(
+                r, -ETIMEDOUT, "the guest was not prepared in %llu ms",
+                (unsigned long long)(r->params->stall_timeout_us / 1000));
+    }
+    r->preparing = false;
+    return rc;
 }
 
 /* Recorded first; PREPARED is said in a later step. */

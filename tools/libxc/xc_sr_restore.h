@@ -81,6 +81,7 @@ struct xc_sr_receiver
     bool paging;       /* the backend traps missing pages */
     bool begun;        /* POSTCOPY_BEGIN came */
     bool upper_done;
+    bool preparing; /* prepare_fd says when prepare() has something new */
     bool committed; /* COMMIT came */
     bool ran;
     bool aborted; /* ABORT came */

@@ -219,7 +219,7 @@ static int wait_events(struct xc_sr_receiver *r, uint64_t deadline_us,
 {
     int ms = xc_sr__poll_ms(deadline_us, now_us);
     struct xc_sr_control *control = r->params->control;
-    struct pollfd fds[6] = {
+    struct pollfd fds[7] = {
         { .fd = r->eof ? -1 : r->in.fd, .events = POLLIN },
         { .fd = xc_sr__outq_len(&r->out) ? r->out.fd : -1, .events = POLLOUT },
         { .fd = wants_faults(r) ? xc_sr__hv_event_fd(r->hv) : -1,
@@ -228,6 +228,7 @@ static int wait_events(struct xc_sr_receiver *r, uint64_t deadline_us,
         { .fd = control ? control->fd : -1, .events = POLLIN },
         { .fd = r->params->watch.on_ready ? r->params->watch.fd : -1,
           .events = POLLIN },
+        { .fd = r->preparing ? r->params->prepare_fd : -1, .events = POLLIN },
     };
 
     if ( ms < 0 || ms > (int)(PROGRESS_PERIOD_US / 1000) )

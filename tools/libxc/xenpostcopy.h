@@ -373,10 +373,14 @@ struct xc_sr_restore_params
     struct xc_sr_upper_sink upper;
     struct xc_sr_journal journal;
     /*
-     * Called once when everything needed to run is in and upper is done,
-     * before PREPARED is said; NULL: nothing to wait for.
+     * Called when everything needed to run is in and upper is done, before
+     * PREPARED is said; NULL: nothing to wait for.  With *ready_r left false
+     * it is called again whenever prepare_fd is readable, until it says true.
+     * It must not block: meanwhile pages come in and are given to whoever
+     * waits for one, be it a device model that starts.
      */
-    int (*prepare)(void *ctx);
+    int (*prepare)(void *ctx, bool *ready_r);
+    int prepare_fd; /* borrowed; not looked at before prepare() was called */
     /* Called once after the guest has been handed over (it runs here). */
     void (*running)(void *ctx);
     /*
@@ -394,9 +398,9 @@ struct xc_sr_restore_params
     void *progress_ctx;
     /*
      * How long a promise waits for COMMIT, 0: 60 s; and how long the stream
-     * may be silent at any other time, 0: 120 s.  The source may itself wait
-     * ready_timeout_us for its guest to suspend, and says nothing meanwhile:
-     * the second should be longer than that.
+     * may be silent at any other time, and prepare() may take, 0: 120 s.  The
+     * source may itself wait ready_timeout_us for its guest to suspend, and
+     * says nothing meanwhile: the second should be longer than that.
      */
     uint64_t commit_timeout_us;
     uint64_t stall_timeout_us;

@@ -182,11 +182,12 @@ int xl_receiver_destroy_guest(void *ctx)
 }
 
 /* Everything is loaded; the name is the last thing that could be missing. */
-static int prepare(void *ctx)
+static int prepare(void *ctx, bool *ready_r)
 {
     struct xl_receiver *r = ctx;
 
-    if ( name_is_free(r, r->config.name) )
+    *ready_r = name_is_free(r, r->config.name);
+    if ( *ready_r )
         return 0;
     xl_error("a guest `%s` has come up in %s in the meantime", r->config.name,
              r->global->local_dir);
@@ -249,6 +250,7 @@ static int run_engine(struct xl_receiver *r)
         .upper = { .write = xl_receiver_write_upper, .ctx = r },
         .journal = { .put = put_journal, .ctx = r },
         .prepare = prepare,
+        .prepare_fd = -1,
         .running = on_running,
         .destroy = on_destroy,
         .ctx = r,
