@@ -30,6 +30,7 @@ struct fake_guest
     unsigned int suspend_polls;
     unsigned int suspend_slow; /* so many polls between the two vCPUs */
     bool early_write;          /* the first vCPU's page is dirty */
+    uint64_t pinned_pfn;       /* must not be missing; 0: none */
     bool suspended;
     bool resumed;
     bool retained;
@@ -50,6 +51,11 @@ struct fake_guest
     atomic_bool holding;  /* it does */
     uint64_t refused_pfn; /* page_in: nobody wants it any more; 0: none */
     uint64_t dropped_pfn; /* its fault says DROP; 0: none */
+    uint64_t busy_pfn;    /* cannot be paged out; 0: none */
+    bool busy_at_start;   /* ... and its contents had not come by then */
+    bool state_done;
+    unsigned int static_data_done;
+    unsigned int early_params;
     unsigned int evicted_pages;
     unsigned int unpause_failures;
     int probe_error;

@@ -96,6 +96,8 @@ static int fake_unpause(struct xc_sr_hv *hv, bool leave_paused)
     if ( g->unpause_unknown )
         return -EINPROGRESS;
     g->left_paused = leave_paused;
+    if ( g->busy_at_start || !g->state_done )
+        return -EINVAL;
     for ( uint64_t pfn = 0; pfn < g->nr_pfns; pfn++ )
         g->present_at_start[pfn] = !g->missing[pfn];
     for ( uint64_t pfn = g->nr_pfns; pfn-- && g->nr_faults < g->faults_wanted; )
@@ -145,6 +147,13 @@ static void fake_unmap(struct xc_sr_hv *hv, const uint64_t *pfns,
     (void)pages;
 }
 
+static int fake_pinned(struct xc_sr_hv *hv, struct xc_sr_pageset *set)
+{
+    if ( guest_of(hv)->pinned_pfn )
+        xc_sr__pageset_add(set, guest_of(hv)->pinned_pfn);
+    return 0;
+}
+
 static int fake_populate(struct xc_sr_hv *hv, const uint64_t *pfns,
                          unsigned int nr, int *errs_r)
 {
@@ -167,6 +176,8 @@ static int fake_write_pages(struct xc_sr_hv *hv, const uint64_t *pfns,
         errs_r[i] = g->missing[pfns[i]] ? -EINVAL : 0;
         if ( errs_r[i] )
             continue;
+        if ( pfns[i] == g->busy_pfn )
+            g->busy_at_start = false;
         if ( from )
             memcpy(page_of(g, pfns[i]), from + i * XC_SR_PAGE_SIZE,
                    XC_SR_PAGE_SIZE);
@@ -238,10 +249,22 @@ static int fake_state_get(struct xc_sr_hv *hv, enum xc_sr_hv_state what,
 static int fake_state_put(struct xc_sr_hv *hv, enum xc_sr_hv_state what,
                           const void *data, size_t len)
 {
-    (void)hv;
-    (void)what;
     (void)data;
+    if ( what == XC_SR_HV_STATE_EARLY_PARAMS )
+        guest_of(hv)->early_params++;
     return len ? 0 : -EINVAL;
+}
+
+static int fake_static_data_done(struct xc_sr_hv *hv)
+{
+    guest_of(hv)->static_data_done++;
+    return 0;
+}
+
+static int fake_state_done(struct xc_sr_hv *hv)
+{
+    guest_of(hv)->state_done = true;
+    return 0;
 }
 
 static int fake_paging_probe(struct xc_sr_hv *hv, uint32_t *reason_r, char *why,
@@ -275,9 +298,12 @@ static int fake_page_out(struct xc_sr_hv *hv, const uint64_t *pfns,
 
     for ( unsigned int i = 0; i < nr; i++ )
     {
-        g->missing[pfns[i]] = true;
         memset(page_of(g, pfns[i]), 0xee, XC_SR_PAGE_SIZE);
-        errs_r[i] = 0;
+        errs_r[i] = g->busy_pfn && pfns[i] == g->busy_pfn ? -EBUSY : 0;
+        if ( errs_r[i] )
+            g->busy_at_start = true;
+        else
+            g->missing[pfns[i]] = true;
     }
     g->evicted_pages += nr;
     return 0;
@@ -376,6 +402,7 @@ static const struct xc_sr_hv_ops fake_ops = {
     .page_types = fake_page_types,
     .map = fake_map,
     .unmap = fake_unmap,
+    .pinned = fake_pinned,
     .populate = fake_populate,
     .write_pages = fake_write_pages,
     .dirty_on = fake_dirty_on,
@@ -383,6 +410,8 @@ static const struct xc_sr_hv_ops fake_ops = {
     .dirty_off = fake_dirty_off,
     .state_get = fake_state_get,
     .state_put = fake_state_put,
+    .static_data_done = fake_static_data_done,
+    .state_done = fake_state_done,
     .paging_probe = fake_paging_probe,
     .paging_reserve = fake_paging_reserve,
     .paging_on = fake_paging_on,

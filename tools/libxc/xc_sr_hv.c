@@ -7,8 +7,9 @@
  * counted, and, where a test asked for it, made to fail with -EIO before the
  * backend sees it.  Nothing here knows what a hypervisor is.
  *
- * Not counted, because they cannot fail: close, unmap and the two members
- * that only name a descriptor.
+ * Not counted, because they cannot fail: close, unmap, look_ahead and the two
+ * members that only name a descriptor.  Members that a backend may do without
+ * are counted where it has them.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -144,6 +145,20 @@ void xc_sr__hv_unmap(struct xc_sr_hv *hv, const uint64_t *pfns, unsigned int nr,
         hv->ops->unmap(hv, pfns, nr, pages);
 }
 
+void xc_sr__hv_look_ahead(struct xc_sr_hv *hv, const struct xc_sr_pageset *set,
+                          uint64_t pfn)
+{
+    if ( hv->ops->look_ahead )
+        hv->ops->look_ahead(hv, set, pfn);
+}
+
+int xc_sr__hv_pinned(struct xc_sr_hv *hv, struct xc_sr_pageset *set)
+{
+    int rc = hv->ops->pinned ? enter(hv, true, 0) : 0;
+
+    return rc || !hv->ops->pinned ? rc : hv->ops->pinned(hv, set);
+}
+
 int xc_sr__hv_populate(struct xc_sr_hv *hv, const uint64_t *pfns,
                        unsigned int nr, int *errs_r)
 {
@@ -196,6 +211,21 @@ int xc_sr__hv_state_put(struct xc_sr_hv *hv, enum xc_sr_hv_state what,
     int rc = enter(hv, hv->ops->state_put, 0);
 
     return rc ? rc : hv->ops->state_put(hv, what, data, len);
+}
+
+int xc_sr__hv_static_data_done(struct xc_sr_hv *hv)
+{
+    int rc = hv->ops->static_data_done ? enter(hv, true, 0) : 0;
+
+    return rc || !hv->ops->static_data_done ? rc
+                                            : hv->ops->static_data_done(hv);
+}
+
+int xc_sr__hv_state_done(struct xc_sr_hv *hv)
+{
+    int rc = hv->ops->state_done ? enter(hv, true, 0) : 0;
+
+    return rc || !hv->ops->state_done ? rc : hv->ops->state_done(hv);
 }
 
 /* A probe has to give a reason, also when there is nobody to ask. */

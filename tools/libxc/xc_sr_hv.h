@@ -59,6 +59,9 @@ enum xc_sr_hv_state
     XC_SR_HV_STATE_HVM_PARAMS,   /* body of HVM_PARAMS */
     XC_SR_HV_STATE_CPUID_POLICY, /* body of X86_CPUID_POLICY */
     XC_SR_HV_STATE_MSR_POLICY,   /* body of X86_MSR_POLICY */
+    /* What ADVISE says of the HVM params, as a body of HVM_PARAMS: put before
+     * paging_probe(), never got. */
+    XC_SR_HV_STATE_EARLY_PARAMS,
 };
 
 struct xc_sr_hv_blob
@@ -127,6 +130,14 @@ struct xc_sr_hv_ops
     /* Type nibbles of pfns, types_r[i]; XTAB for a hole. */
     int (*page_types)(struct xc_sr_hv *hv, const uint64_t *pfns,
                       unsigned int nr, uint32_t *types_r);
+    /* Source, a hint: the members of set from pfn on will be asked for next,
+     * in their order, by page_types() and map(). */
+    void (*look_ahead)(struct xc_sr_hv *hv, const struct xc_sr_pageset *set,
+                       uint64_t pfn);
+    /* Source: adds the pfns that the destination needs from the guest's first
+     * instruction on, whatever the guest does; called while it runs and again
+     * when it is suspended.  Missing member: there are none. */
+    int (*pinned)(struct xc_sr_hv *hv, struct xc_sr_pageset *set);
     /* Source: read access to pages, pages_r[i] each of 4 KiB.  Valid until
      * unmap(); a mapping made after the guest was suspended may be kept by
      * the backend until close. */
@@ -155,6 +166,12 @@ struct xc_sr_hv_ops
                      struct xc_sr_hv_blob *blob_r);
     int (*state_put)(struct xc_sr_hv *hv, enum xc_sr_hv_state what,
                      const void *data, size_t len);
+    /* Destination: no more policies come, memory does.  May block for a few
+     * seconds.  Missing member: nobody wants to know. */
+    int (*static_data_done)(struct xc_sr_hv *hv);
+    /* Destination: every other blob has been put; they take effect.  Called
+     * before anything is paged out for good.  Missing member: they have. */
+    int (*state_done)(struct xc_sr_hv *hv);
 
     /* ---- paging (destination) ---- */
     /* Could this guest be paged?  0, or -errno with an XC_SR_REASON_* and a
@@ -164,7 +181,9 @@ struct xc_sr_hv_ops
     /* Claims every frame the guest will need. */
     int (*paging_reserve)(struct xc_sr_hv *hv);
     int (*paging_on)(struct xc_sr_hv *hv);
-    /* Makes pfns missing, populated before or not.  Idempotent. */
+    /* Makes pfns missing, populated before or not.  Idempotent.  errs_r[i]
+     * -EBUSY: this one is in use and stays; it has a frame and may be written
+     * with write_pages(). */
     int (*page_out)(struct xc_sr_hv *hv, const uint64_t *pfns, unsigned int nr,
                     int *errs_r);
     int (*is_missing)(struct xc_sr_hv *hv, const uint64_t *pfns,
@@ -186,51 +205,6 @@ struct xc_sr_hv_ops
     int (*paging_off)(struct xc_sr_hv *hv);
 };
 
-/* Counted, checked, fallible: what the engines call.  The contract of each is
- * the member of the same name. */
-int xc_sr__hv_info(struct xc_sr_hv *hv, struct xc_sr_hv_info *info_r);
-int xc_sr__hv_suspend_start(struct xc_sr_hv *hv);
-int xc_sr__hv_suspend_poll(struct xc_sr_hv *hv, uint64_t timeout_us,
-                           enum xc_sr_hv_suspend *state_r);
-int xc_sr__hv_resume(struct xc_sr_hv *hv);
-int xc_sr__hv_retain(struct xc_sr_hv *hv);
-int xc_sr__hv_unpause(struct xc_sr_hv *hv, bool leave_paused);
-int xc_sr__hv_pause(struct xc_sr_hv *hv);
-int xc_sr__hv_gone_fd(struct xc_sr_hv *hv);
-int xc_sr__hv_is_gone(struct xc_sr_hv *hv, bool *gone_r);
-int xc_sr__hv_page_types(struct xc_sr_hv *hv, const uint64_t *pfns,
-                         unsigned int nr, uint32_t *types_r);
-int xc_sr__hv_map(struct xc_sr_hv *hv, const uint64_t *pfns, unsigned int nr,
-                  const void **pages_r, int *errs_r);
-void xc_sr__hv_unmap(struct xc_sr_hv *hv, const uint64_t *pfns, unsigned int nr,
-                     const void **pages);
-int xc_sr__hv_populate(struct xc_sr_hv *hv, const uint64_t *pfns,
-                       unsigned int nr, int *errs_r);
-int xc_sr__hv_write_pages(struct xc_sr_hv *hv, const uint64_t *pfns,
-                          unsigned int nr, const void *contents, int *errs_r);
-int xc_sr__hv_dirty_on(struct xc_sr_hv *hv);
-int xc_sr__hv_dirty_fetch(struct xc_sr_hv *hv, enum xc_sr_hv_fetch how,
-                          struct xc_sr_pageset *set, uint64_t *count_r);
-int xc_sr__hv_dirty_off(struct xc_sr_hv *hv);
-int xc_sr__hv_state_get(struct xc_sr_hv *hv, enum xc_sr_hv_state what,
-                        struct xc_sr_hv_blob *blob_r);
-int xc_sr__hv_state_put(struct xc_sr_hv *hv, enum xc_sr_hv_state what,
-                        const void *data, size_t len);
-int xc_sr__hv_paging_probe(struct xc_sr_hv *hv, uint32_t *reason_r, char *why,
-                           size_t why_len);
-int xc_sr__hv_paging_reserve(struct xc_sr_hv *hv);
-int xc_sr__hv_paging_on(struct xc_sr_hv *hv);
-int xc_sr__hv_page_out(struct xc_sr_hv *hv, const uint64_t *pfns,
-                       unsigned int nr, int *errs_r);
-int xc_sr__hv_is_missing(struct xc_sr_hv *hv, const uint64_t *pfns,
-                         unsigned int nr, bool *missing_r);
-int xc_sr__hv_event_fd(struct xc_sr_hv *hv);
-int xc_sr__hv_next_faults(struct xc_sr_hv *hv, struct xc_sr_hv_fault *faults,
-                          unsigned int max, unsigned int *nr_r);
-int xc_sr__hv_page_in(struct xc_sr_hv *hv, const uint64_t *pfns,
-                      unsigned int nr, const void *contents, int *errs_r);
-int xc_sr__hv_fault_done(struct xc_sr_hv *hv,
-                         const struct xc_sr_hv_fault *faults, unsigned int nr);
-int xc_sr__hv_paging_off(struct xc_sr_hv *hv);
+#include "xc_sr_hv_call.h"
 
 #endif /* XC_SR_HV_H */

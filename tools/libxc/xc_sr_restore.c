@@ -104,6 +104,19 @@ static int say_session(struct xc_sr_receiver *r, enum xc_sr_rec rec)
     return xc_sr__receiver_say(r);
 }
 
+/* The guest must not touch what it would not wait for. */
+static int fetch_stuck(struct xc_sr_receiver *r)
+{
+    uint64_t seen = 0, deadline_us = stall_deadline_us(r);
+    int rc = xc_sr__receiver_ask_stuck(r);
+
+    while ( !rc && r->stuck.count && !r->ended )
+        rc = turn_or_stall(r, &seen, &deadline_us);
+    if ( !rc && r->stuck.count )
+        return xc_sr__receiver_fail(r, -EPROTO, "END with pages still missing");
+    return rc;
+}
+
 static int ask_prepare(struct xc_sr_receiver *r, bool *ready_r)
 {
     int rc = r->params->prepare(r->params->ctx, ready_r);
@@ -336,7 +349,9 @@ static int receive(struct xc_sr_receiver *r)
     if ( r->result->plain )
         return 0;
     handshake = r->advised;
-    rc = prepare(r);
+    rc = fetch_stuck(r);
+    if ( !rc )
+        rc = prepare(r);
     if ( !rc && handshake )
         rc = promise(r);
     if ( !rc && handshake )
@@ -425,7 +440,7 @@ static void settle(struct xc_sr_receiver *r, int rc)
 static int receiver_init(struct xc_sr_receiver *r)
 {
     struct xc_sr_pageset *sets[] = { &r->populated, &r->announced, &r->missing,
-                                     &r->requested, &r->early };
+                                     &r->requested, &r->early,     &r->stuck };
     int rc;
 
     xc_sr__writer_init(&r->writer, 3);
@@ -454,6 +469,7 @@ static void receiver_dispose(struct xc_sr_receiver *r)
     xc_sr__pageset_dispose(&r->missing);
     xc_sr__pageset_dispose(&r->requested);
     xc_sr__pageset_dispose(&r->early);
+    xc_sr__pageset_dispose(&r->stuck);
     free(r->pending);
     free(r);
 }

@@ -61,6 +61,7 @@ struct xc_sr_receiver
     struct xc_sr_pageset missing;   /* announced and not in */
     struct xc_sr_pageset requested; /* missing, and the source was asked */
     struct xc_sr_pageset early;     /* loaded ahead of their turn */
+    struct xc_sr_pageset stuck;     /* missing, but in use: not paged out */
     uint64_t ahead_at;              /* offset of the next record to look at */
     uint64_t ahead_next; /* ... of the one after it, if it is incomplete */
     struct xc_sr_waiter waiters[XC_SR_OUTSTANDING_MAX];
@@ -149,6 +150,8 @@ int xc_sr__receiver_pfns(struct xc_sr_receiver *r,
 int xc_sr__receiver_paging_on(struct xc_sr_receiver *r);
 /* Takes the guest's faults, asks the source for what is missing. */
 int xc_sr__receiver_faults(struct xc_sr_receiver *r);
+/* Asks for what could not be paged out: the guest cannot wait for those. */
+int xc_sr__receiver_ask_stuck(struct xc_sr_receiver *r);
 /* A page has come in, or is not wanted any more: whoever waits goes on. */
 int xc_sr__receiver_page_settled(struct xc_sr_receiver *r, uint64_t pfn);
 /* Notices a guest that was destroyed or shut down. */

@@ -14,6 +14,9 @@
 
 #include "xc_sr_restore.h"
 
+/* In ADVISE: where what has the form of a body of HVM_PARAMS begins. */
+#define ADVISE_PARAMS 32u
+
 static int put_state(struct xc_sr_receiver *r, const struct xc_sr_event *ev,
                      enum xc_sr_hv_state what)
 {
@@ -120,6 +123,19 @@ static int probe(struct xc_sr_receiver *r)
     return rc ? refuse(r, rc, XC_SR_REASON_FAILED, r->result->why) : 0;
 }
 
+static int take_early_params(struct xc_sr_receiver *r,
+                             const struct xc_sr_event *ev)
+{
+    int rc = xc_sr__hv_state_put(r->hv, XC_SR_HV_STATE_EARLY_PARAMS,
+                                 ev->record.body + ADVISE_PARAMS,
+                                 ev->record.length - ADVISE_PARAMS);
+
+    if ( rc )
+        return refuse(r, rc, XC_SR_REASON_FAILED,
+                      "the guest does not take the HVM params of ADVISE");
+    return 0;
+}
+
 static int on_postcopy_advise(struct xc_sr_receiver *r,
                               const struct xc_sr_event *ev)
 {
@@ -150,6 +166,8 @@ static int on_postcopy_advise(struct xc_sr_receiver *r,
         return refuse(r, -EINVAL, XC_SR_REASON_NO_MEMORY, text);
     }
     if ( r->may_postcopy )
+        rc = take_early_params(r, ev);
+    if ( !rc && r->may_postcopy )
         rc = probe(r);
     if ( rc )
         return rc;
@@ -215,6 +233,18 @@ static int on_hvm_context(struct xc_sr_receiver *r,
     return put_state(r, ev, XC_SR_HV_STATE_HVM_CONTEXT);
 }
 
+static int on_static_data_end(struct xc_sr_receiver *r,
+                              const struct xc_sr_event *ev)
+{
+    int rc = xc_sr__hv_static_data_done(r->hv);
+
+    (void)ev;
+    if ( rc )
+        return xc_sr__receiver_fail(r, rc, "the guest's CPU policy: %s",
+                                    strerror(-rc));
+    return 0;
+}
+
 static int on_hvm_params(struct xc_sr_receiver *r, const struct xc_sr_event *ev)
 {
     return put_state(r, ev, XC_SR_HV_STATE_HVM_PARAMS);
@@ -233,14 +263,29 @@ static int on_postcopy_begin(struct xc_sr_receiver *r,
     return 0;
 }
 
+/* All of them are in: they take effect before a page they name can leave. */
+static int finish_state(struct xc_sr_receiver *r)
+{
+    int rc = xc_sr__hv_state_done(r->hv);
+
+    if ( rc )
+        return xc_sr__receiver_fail(r, rc,
+                                    "the guest does not take its "
+                                    "state: %s",
+                                    strerror(-rc));
+    return 0;
+}
+
 static int on_postcopy_pfns_begin(struct xc_sr_receiver *r,
                                   const struct xc_sr_event *ev)
 {
     uint32_t reason = XC_SR_REASON_FAILED;
     char why[XC_SR_MAX_TEXT] = "";
-    int rc;
+    int rc = finish_state(r);
 
     (void)ev;
+    if ( rc )
+        return rc;
     /* Version 2 has no ADVISE: this is the first that is heard of it. */
     if ( r->paging || r->reader.version >= 3 )
         return 0;
@@ -325,7 +370,6 @@ static int on_postcopy_resume(struct xc_sr_receiver *r,
 
 #define on_end                  nothing /* the END event says it */
 #define on_verify               nothing
-#define on_static_data_end      nothing
 #define on_toolstack            nothing /* libxl's old record, obsolete */
 #define on_shared_info          no_pv
 #define on_x86_pv_info          no_pv
@@ -370,7 +414,8 @@ static int on_headers(struct xc_sr_receiver *r, const struct xc_sr_event *ev)
         return xc_sr__receiver_fail(
             r, -EINVAL, "the stream holds a guest of type %u, this one is %u",
             ev->domain.type, r->hv->info.guest_type);
-    return 0;
+    /* Version 2 has no static data, and no record that says so. */
+    return r->reader.version < 3 ? on_static_data_end(r, ev) : 0;
 }
 
 int xc_sr__receiver_event(struct xc_sr_receiver *r,
@@ -394,7 +439,7 @@ int xc_sr__receiver_event(struct xc_sr_receiver *r,
         return 0;
     case XC_SR_EV_END:
         r->ended = true;
-        return 0;
+        return r->begun ? 0 : finish_state(r);
     default:
         return 0;
     }

@@ -148,6 +148,27 @@ static int ask_source(struct xc_sr_receiver *r, const uint64_t *pfns,
     return xc_sr__receiver_queue(r);
 }
 
+int xc_sr__receiver_ask_stuck(struct xc_sr_receiver *r)
+{
+    uint64_t pfns[FAULT_BATCH];
+    uint64_t pfn = 0;
+    int rc = 0;
+
+    if ( r->stuck.count )
+        xc_sr__info(r->log,
+                    "domain %u: %llu pages are in use and could not be paged "
+                    "out: fetched before it runs",
+                    r->hv->info.domid, (unsigned long long)r->stuck.count);
+    while ( !rc && pfn < r->nr_pfns )
+    {
+        unsigned int nr =
+            xc_sr__pageset_collect(&r->stuck, &pfn, pfns, FAULT_BATCH);
+
+        rc = ask_source(r, pfns, nr);
+    }
+    return rc;
+}
+
 int xc_sr__receiver_faults(struct xc_sr_receiver *r)
 {
     struct xc_sr_hv_fault faults[FAULT_BATCH];

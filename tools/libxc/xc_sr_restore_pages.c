@@ -106,11 +106,30 @@ static int store_present(struct xc_sr_receiver *r, const uint64_t *pfns,
     return 0;
 }
 
+/*
+ * Pages that were announced and could not be paged out, because somebody has
+ * them in use: the guest does not run yet, so they are written.
+ */
+static int store_stuck(struct xc_sr_receiver *r, const uint64_t *pfns,
+                       unsigned int nr, const uint8_t *contents)
+{
+    int rc = store_present(r, pfns, nr, contents);
+
+    for ( unsigned int i = 0; !rc && i < nr; i++ )
+    {
+        xc_sr__pageset_remove(&r->stuck, pfns[i]);
+        xc_sr__pageset_remove(&r->missing, pfns[i]);
+        rc = xc_sr__receiver_page_settled(r, pfns[i]);
+    }
+    return rc;
+}
+
 /* ---- Runs of one kind ------------------------------------------------------------------ */
 
 enum fate
 {
     FATE_MISSING, /* to be loaded */
+    FATE_STUCK,   /* to be written, before the guest runs */
     FATE_PRESENT, /* to be written */
     FATE_DROP,    /* there already: post-copy never overwrites */
 };
@@ -118,7 +137,7 @@ enum fate
 static enum fate fate_of(const struct xc_sr_receiver *r, uint64_t pfn)
 {
     if ( xc_sr__pageset_has(&r->missing, pfn) )
-        return FATE_MISSING;
+        return xc_sr__pageset_has(&r->stuck, pfn) ? FATE_STUCK : FATE_MISSING;
     return r->upper_done ? FATE_DROP : FATE_PRESENT;
 }
 
@@ -129,6 +148,8 @@ static int store_run(struct xc_sr_receiver *r, const uint64_t *pfns,
     {
     case FATE_MISSING:
         return load_missing(r, pfns, nr, contents);
+    case FATE_STUCK:
+        return store_stuck(r, pfns, nr, contents);
     case FATE_PRESENT:
         return store_present(r, pfns, nr, contents);
     case FATE_DROP:
@@ -205,6 +226,7 @@ static int note_entries(struct xc_sr_receiver *r, const struct xc_sr_event *ev)
         }
         /* It became a hole since it was announced: nothing will come. */
         xc_sr__pageset_remove(&r->missing, pfn);
+        xc_sr__pageset_remove(&r->stuck, pfn);
         if ( ptype == XC_SR_PTYPE_XALLOC )
             rc = populate(r, &pfn, 1);
         if ( rc )
@@ -273,7 +295,8 @@ static int load_early(struct xc_sr_receiver *r, const uint8_t *body)
     if ( xc_sr__le32(body) != 1 || xc_sr__le32(body + 4) != 0 ||
          (entry & XC_SR_ENTRY_RESERVED) ||
          !xc_sr__ptype_has_data(xc_sr__entry_type(entry)) ||
-         !xc_sr__pageset_has(&r->requested, pfn) )
+         !xc_sr__pageset_has(&r->requested, pfn) ||
+         xc_sr__pageset_has(&r->stuck, pfn) )
         return 0;
     xc_sr__pageset_add(&r->early, pfn);
     return load_missing(r, &pfn, 1, body + XC_SR_PAGES_HEADER_LEN + 8);
@@ -365,8 +388,12 @@ static int page_out(struct xc_sr_receiver *r, const uint64_t *pfns,
         return hv_fail(r, rc, "page out", pfns[0]);
     for ( unsigned int i = 0; i < nr; i++ )
     {
-        if ( errs[i] )
+        if ( errs[i] == -EBUSY )
+            xc_sr__pageset_add(&r->stuck, pfns[i]);
+        else if ( errs[i] )
             return hv_fail(r, errs[i], "page out", pfns[i]);
+        else
+            xc_sr__pageset_remove(&r->stuck, pfns[i]);
         xc_sr__pageset_add(&r->populated, pfns[i]);
         xc_sr__pageset_add(&r->missing, pfns[i]);
     }

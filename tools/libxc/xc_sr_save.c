@@ -443,8 +443,8 @@ static int check_params(struct xc_sr_sender *s)
 
 static int sender_init(struct xc_sr_sender *s)
 {
-    struct xc_sr_pageset *sets[] = { &s->todo, &s->announced, &s->owed,
-                                     &s->owed_all, &s->older };
+    struct xc_sr_pageset *sets[] = { &s->todo,     &s->announced, &s->owed,
+                                     &s->owed_all, &s->older,     &s->pinned };
     int rc;
 
     xc_sr__writer_init(&s->writer, s->version);
@@ -494,6 +494,7 @@ static void sender_dispose(struct xc_sr_sender *s)
     xc_sr__pageset_dispose(&s->owed);
     xc_sr__pageset_dispose(&s->owed_all);
     xc_sr__pageset_dispose(&s->older);
+    xc_sr__pageset_dispose(&s->pinned);
     for ( unsigned int i = 0; i < XC_SR_RESUME_WINDOWS; i++ )
         xc_sr__pageset_dispose(&s->windows[i]);
     free(s);

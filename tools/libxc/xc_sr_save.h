@@ -80,8 +80,9 @@ struct xc_sr_sender
     struct xc_sr_pageset owed;      /* post-copy: announced, not sent */
     struct xc_sr_pageset owed_all;  /* post-copy: all that was announced */
     struct xc_sr_pageset windows[XC_SR_RESUME_WINDOWS];
-    struct xc_sr_pageset older; /* small windows before those */
-    uint64_t cursor;            /* the push goes on here */
+    struct xc_sr_pageset older;  /* small windows before those */
+    struct xc_sr_pageset pinned; /* must not be missing: never announced */
+    uint64_t cursor;             /* the push goes on here */
     uint64_t urgent[XC_SR_URGENT_MAX];
     unsigned int urgent_head;
     unsigned int urgent_nr;

@@ -137,6 +137,7 @@ static int send_bulk(struct xc_sr_sender *s)
     unsigned int nr = 0, most = xc_sr__rate_pages(&s->rate);
     int rc;
 
+    xc_sr__hv_look_ahead(s->hv, &s->owed, s->cursor);
     while ( nr < most && s->owed.count )
     {
         uint64_t pfn = xc_sr__pageset_next(&s->owed, s->cursor);

@@ -17,6 +17,7 @@
 
 #define SUSPEND_TIMEOUT_US   60000000u /* as long as stock libxl waits */
 #define WINDOW_US            2000u     /* between two looks at the dirty log */
+#define LOOK_SHARE           4u /* ... or so many times what a look takes */
 #define DISCARD_TIMEOUT_US   5000000u /* then the rest is done in the downtime */
 #define DISCARD_TURNS        8u
 /* So few can be announced while the guest stands still: under a millisecond. */
@@ -37,6 +38,7 @@ static int send_some(struct xc_sr_sender *s, struct xc_sr_pageset *set,
     unsigned int nr = 0, most = xc_sr__rate_pages(&s->rate);
     int rc;
 
+    xc_sr__hv_look_ahead(s->hv, set, *pfn);
     while ( nr < most )
     {
         *pfn = xc_sr__pageset_next(set, *pfn);
@@ -173,6 +175,31 @@ static int one_round(struct xc_sr_sender *s)
     return 0;
 }
 
+/* What is a hole now is not owed; should a page come there, it is dirty. */
+static int drop_holes(struct xc_sr_sender *s)
+{
+    uint64_t pfns[XC_SR_HV_BATCH];
+    uint32_t types[XC_SR_HV_BATCH];
+    uint64_t pfn = 0;
+    int rc = 0;
+
+    while ( !rc && pfn < s->nr_pfns )
+    {
+        unsigned int nr =
+            xc_sr__pageset_collect(&s->todo, &pfn, pfns, XC_SR_HV_BATCH);
+
+        rc = xc_sr__hv_page_types(s->hv, pfns, nr, types);
+        if ( rc )
+            return xc_sr__sender_fail(s, rc, "cannot ask for page types: %s",
+                                      strerror(-rc));
+        for ( unsigned int i = 0; i < nr; i++ )
+            if ( types[i] == XC_SR_PTYPE_XTAB )
+                xc_sr__pageset_remove(&s->todo, pfns[i]);
+        rc = xc_sr__sender_turn(s, 0);
+    }
+    return rc;
+}
+
 int xc_sr__sender_precopy(struct xc_sr_sender *s,
                           enum xc_sr_decision *decision_r)
 {
@@ -186,6 +213,9 @@ int xc_sr__sender_precopy(struct xc_sr_sender *s,
     s->dirty_log_on = true;
     s->rate.bytes_per_s = s->params->max_bandwidth_bytes_per_s;
     xc_sr__pageset_fill(&s->todo);
+    rc = drop_holes(s);
+    if ( rc )
+        return rc;
     while ( (decision = decide(s)) == XC_SR_DECIDE_CONTINUE )
     {
         rc = one_round(s);
@@ -252,8 +282,10 @@ static int discard_batch(struct xc_sr_sender *s, struct runs *r,
                                   strerror(-rc));
     for ( unsigned int i = 0; !rc && i < nr; i++ )
     {
-        if ( !xc_sr__ptype_has_data(types[i]) )
-            continue; /* stays in todo: sent as a bare entry */
+        /* Stays in todo: sent as a bare entry, or as a plain page. */
+        if ( !xc_sr__ptype_has_data(types[i]) ||
+             xc_sr__pageset_has(&s->pinned, pfns[i]) )
+            continue;
         xc_sr__pageset_move(&s->todo, &s->announced, pfns[i]);
         if ( r->nr_pages && r->first + r->nr_pages == pfns[i] &&
              r->ptype == types[i] )
@@ -290,11 +322,22 @@ static int discard_todo(struct xc_sr_sender *s)
         rc = flush_run(s, &runs);
     if ( !rc )
         rc = close_record(s, &runs);
-    /* What has no contents is told now, while nobody waits. */
+    /* What may not be announced is sent now, while nobody waits. */
     if ( !rc )
         rc = xc_sr__sender_send_set(s, &s->todo, XC_SR_CLASS_PRECOPY);
     xc_sr__window_sent(&s->window, s->queued_total, xc_sr__now_us());
     return rc;
+}
+
+static int find_pinned(struct xc_sr_sender *s)
+{
+    int rc = xc_sr__hv_pinned(s->hv, &s->pinned);
+
+    if ( rc )
+        return xc_sr__sender_fail(
+            s, rc, "cannot tell which pages may not be missing: %s",
+            strerror(-rc));
+    return 0;
 }
 
 /* The destination has acted on all that was sent, or takes too long. */
@@ -321,7 +364,7 @@ static int wait_acted(struct xc_sr_sender *s)
  */
 int xc_sr__sender_discard(struct xc_sr_sender *s)
 {
-    int rc = 0;
+    int rc = find_pinned(s);
 
     for ( unsigned int n = 0; !rc && n < DISCARD_TURNS; n++ )
     {
@@ -371,15 +414,25 @@ static struct xc_sr_pageset *next_window(struct xc_sr_sender *s,
     return w;
 }
 
+/* A look costs the guest more than its time: it shall be the lesser part. */
+static uint64_t window_after(uint64_t fetch_us)
+{
+    uint64_t us = LOOK_SHARE * fetch_us;
+
+    return us < WINDOW_US ? WINDOW_US : us;
+}
+
 static int wait_suspended(struct xc_sr_sender *s, unsigned int *nr_windows_r)
 {
     uint64_t deadline_us = xc_sr__now_us() + SUSPEND_TIMEOUT_US;
     enum xc_sr_hv_suspend state = XC_SR_HV_SUSPEND_ASKED;
+    uint64_t window_us = WINDOW_US;
     unsigned int nr = 0;
 
     for ( ;; )
     {
-        int rc = xc_sr__hv_suspend_poll(s->hv, WINDOW_US, &state);
+        int rc = xc_sr__hv_suspend_poll(s->hv, window_us, &state);
+        uint64_t start_us = xc_sr__now_us();
 
         if ( rc )
             return xc_sr__sender_fail(s, rc, "the guest does not suspend: %s",
@@ -398,6 +451,7 @@ static int wait_suspended(struct xc_sr_sender *s, unsigned int *nr_windows_r)
         else
             rc = fetch_dirty(s, XC_SR_HV_FETCH_CLEAN, next_window(s, nr++),
                              NULL);
+        window_us = window_after(xc_sr__now_us() - start_us);
         if ( !rc )
             rc = xc_sr__sender_turn(s, 0);
         if ( rc )
@@ -411,11 +465,32 @@ static int wait_suspended(struct xc_sr_sender *s, unsigned int *nr_windows_r)
     return 0;
 }
 
+/* Of the pinned pages, those that the destination has not got. */
+static int add_pinned(struct xc_sr_sender *s, struct xc_sr_pageset *set)
+{
+    uint64_t pfn = 0;
+    int rc = find_pinned(s);
+
+    if ( rc )
+        return rc;
+    while ( (pfn = xc_sr__pageset_next(&s->pinned, pfn)) < s->nr_pfns )
+    {
+        if ( xc_sr__pageset_has(&s->todo, pfn) ||
+             xc_sr__pageset_has(&s->announced, pfn) )
+            xc_sr__pageset_add(set, pfn);
+        pfn++;
+    }
+    return 0;
+}
+
 static int send_resume_set(struct xc_sr_sender *s)
 {
     struct xc_sr_pageset *set = &s->older;
     uint64_t start_us = xc_sr__now_us();
-    int rc;
+    int rc = s->stats->postcopy ? add_pinned(s, set) : 0;
+
+    if ( rc )
+        return rc;
 
     for ( unsigned int i = 0; i < XC_SR_RESUME_WINDOWS; i++ )
     {
