@@ -37,6 +37,8 @@ say = @printf '  %-5s %s\n' $(1) $(patsubst $(BUILD)/%,%,$@)
 run = @
 endif
 
+XL_LIBS := $(XENLIGHT_LIBS)
+
 # Everything is rebuilt when the flags change.
 FLAGS_NOW := $(CC) $(XP_CPPFLAGS) $(CPPFLAGS) $(XP_CFLAGS) $(CFLAGS) \
              $(XP_LDFLAGS) $(LDFLAGS)
@@ -62,7 +64,14 @@ endif
 LIB_LIBS  := $(if $(XEN_SRC),$(XEN_LIBS))
 
 GUEST_SRC  := $(wildcard tools/libxc/local_guest*.c)
-LIBXL_SRC  := $(wildcard tools/libxl/*.c)
+# What needs libxl itself is domain_*; without libxl there is no library.
+SHIM_SRC   := tools/libxl/save_shim.c
+LIBXL_SRC  := $(filter-out $(SHIM_SRC) tools/libxl/domain_%, \
+    $(wildcard tools/libxl/*.c))
+ifeq ($(HAVE_XENLIGHT),y)
+LIBXL_SRC  += $(wildcard tools/libxl/domain_*.c)
+EXAMPLE_SRC := $(wildcard docs/examples/*.c)
+endif
 # The golden streams, as functions that build them.
 VECTOR_SRC := $(wildcard tests/vectors/vectors*.c)
 VERIFY_SRC := $(wildcard tools/xl/verify_stream*.c tools/libxl/frames*.c)
@@ -82,12 +91,21 @@ SO_MAJOR := $(firstword $(subst ., ,$(VERSION)))
 SO_REAL  := libxenpostcopy.so.$(VERSION)
 SO_NAME  := libxenpostcopy.so.$(SO_MAJOR)
 
+XL_SO_REAL := libxlpostcopy.so.$(VERSION)
+XL_SO_NAME := libxlpostcopy.so.$(SO_MAJOR)
+
 LIB_A  := $(BUILD)/lib/libxenpostcopy.a
 LIB_SO := $(BUILD)/lib/$(SO_REAL)
 PC     := $(BUILD)/lib/xenpostcopy.pc
 
+ifeq ($(HAVE_XENLIGHT),y)
+XL_LIB_SO := $(BUILD)/lib/$(XL_SO_REAL)
+XL_PC     := $(BUILD)/lib/xlpostcopy.pc
+endif
+
 PROGRAMS := $(BUILD)/bin/xl $(BUILD)/bin/xen-verify-stream \
-            $(BUILD)/bin/xen-postcopy-guest
+            $(BUILD)/bin/xen-postcopy-guest $(BUILD)/bin/xl-save-shim
+EXAMPLES := $(addprefix $(BUILD)/bin/,$(notdir $(basename $(EXAMPLE_SRC))))
 UNIT_BIN  := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 TOOL_BIN  := $(addprefix $(BUILD)/bin/,$(notdir $(basename $(TOOL_SRC))))
 FUZZ_BIN  := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
@@ -95,8 +113,8 @@ MANPAGES  := $(patsubst docs/man/%.pod,$(BUILD)/man/%, \
              $(wildcard docs/man/*.pod))
 
 .PHONY: all lib programs tools tests fuzzers man
-lib: $(LIB_A) $(LIB_SO) $(PC)
-programs: $(PROGRAMS)
+lib: $(LIB_A) $(LIB_SO) $(PC) $(XL_LIB_SO) $(XL_PC)
+programs: $(PROGRAMS) $(EXAMPLES)
 tools: $(TOOL_BIN)
 tests: $(UNIT_BIN)
 fuzzers: $(FUZZ_BIN)
@@ -120,8 +138,11 @@ $(BUILD)/obj/tools/libxc/xc_sr_%.o: EXTRA_CFLAGS = -fPIC $(XEN_CFLAGS)
 ifneq ($(findstring clang,$(CC)),clang)
 $(BUILD)/obj/tools/libxc/xc_sr_%.o: XP_CFLAGS += -fno-semantic-interposition
 endif
-$(BUILD)/obj/tools/libxl/%.o $(BUILD)/obj/tools/xl/%.o: EXTRA_CFLAGS = \
-    -Itools/libxl -Itools/xl $(YAJL_CFLAGS)
+$(BUILD)/obj/tools/libxl/%.o: EXTRA_CFLAGS = -fPIC -Itools/libxl \
+    $(YAJL_CFLAGS) $(XENLIGHT_CFLAGS)
+$(BUILD)/obj/tools/xl/%.o: EXTRA_CFLAGS = -Itools/libxl -Itools/xl \
+    $(YAJL_CFLAGS) $(XENLIGHT_CFLAGS)
+$(BUILD)/obj/docs/examples/%.o: EXTRA_CFLAGS = -Itools/libxl $(XENLIGHT_CFLAGS)
 $(BUILD)/obj/tests/%.o: EXTRA_CFLAGS = -Itools/libxl -Itools/xl -Itests \
     $(YAJL_CFLAGS) $(CHECK_CFLAGS)
 
@@ -149,15 +170,37 @@ $(LIB_SO): $(call objs,$(LIBXC_SRC)) tools/libxc/libxenpostcopy.map
 	@ln -sf $(SO_REAL) $(@D)/$(SO_NAME)
 	@ln -sf $(SO_NAME) $(@D)/libxenpostcopy.so
 
-$(PC): tools/libxc/xenpostcopy.pc.in config/config.mk
+# libxlpostcopy, on top of it and of libxl.
+$(BUILD)/lib/$(XL_SO_REAL): $(call objs,$(LIBXL_SRC)) \
+    tools/libxl/libxlpostcopy.map $(LIB_SO)
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(run)$(CC) -shared $(XP_LDFLAGS) $(SO_LDFLAGS) \
+	    -Wl,-soname,$(XL_SO_NAME) \
+	    -Wl,--version-script=tools/libxl/libxlpostcopy.map -o $@ \
+	    $(filter %.o,$^) $(LIB_SO) $(XENLIGHT_LIBS) $(LDFLAGS)
+	@ln -sf $(XL_SO_REAL) $(@D)/$(XL_SO_NAME)
+	@ln -sf $(XL_SO_NAME) $(@D)/libxlpostcopy.so
+
+$(PC): tools/libxc/xenpostcopy.pc.in
+$(XL_PC): tools/libxl/xlpostcopy.pc.in
+$(PC) $(XL_PC): config/config.mk
 	$(call say,GEN)
 	@mkdir -p $(@D)
 	$(run)sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' \
 	    -e 's|@includedir@|$(includedir)|' -e 's|@VERSION@|$(VERSION)|' \
-	    -e 's|@LIBS_PRIVATE@|$(LIB_LIBS)|' $< >$@
+	    -e 's|@LIBS_PRIVATE@|$(LIB_LIBS)|' $(filter %.in,$^) >$@
 
 $(BUILD)/bin/xl: $(call objs,$(XL_SRC)) $(LIB_A)
-	$(call link_program,$(YAJL_LIBS))
+	$(call link_program,$(YAJL_LIBS) $(XL_LIBS))
+$(BUILD)/bin/xl-save-shim: $(call objs,$(SHIM_SRC))
+	$(call link_program)
+# As somebody else's program would be: with the shared libraries alone.
+$(BUILD)/bin/%: $(BUILD)/obj/docs/examples/%.o $(XL_LIB_SO) $(LIB_SO)
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(run)$(CC) $(XP_LDFLAGS) -o $@ $(filter %.o,$^) $(XL_LIB_SO) $(LIB_SO) \
+	    -Wl,-rpath,'$$ORIGIN/../lib' $(XENLIGHT_LIBS) $(LDFLAGS)
 $(BUILD)/bin/xen-verify-stream: $(call objs,$(VERIFY_SRC)) $(LIB_A)
 	$(call link_program,$(YAJL_LIBS))
 $(BUILD)/bin/xen-postcopy-guest: $(call objs,$(GUEST_SRC)) $(LIB_A)

@@ -6,7 +6,8 @@
 
 INSTALL     := install
 PKGLIBEXEC  := $(libexecdir)/xen-postcopy
-HEADERS     := $(wildcard tools/libxc/xenpostcopy*.h)
+HEADERS     := $(wildcard tools/libxc/xenpostcopy*.h) \
+               $(if $(XL_LIB_SO),tools/libxl/libxl_postcopy.h)
 DOCS        := README.md COPYING $(wildcard docs/*.md docs/*/*.pandoc docs/*/*.md)
 MAN_SECTION  = $(subst .,,$(suffix $(1)))
 
@@ -15,9 +16,12 @@ define INSTALLED
 0755 $(BUILD)/bin/xl $(PKGLIBEXEC)/bin/xl
 0755 $(BUILD)/bin/xen-verify-stream $(bindir)/xen-verify-stream
 0755 $(BUILD)/bin/xen-postcopy-guest $(PKGLIBEXEC)/xen-postcopy-guest
+0755 $(BUILD)/bin/xl-save-shim $(PKGLIBEXEC)/xl-save-shim
 0644 $(LIB_SO) $(libdir)/$(SO_REAL)
 0644 $(LIB_A) $(libdir)/libxenpostcopy.a
 0644 $(PC) $(libdir)/pkgconfig/xenpostcopy.pc
+$(if $(XL_LIB_SO),0644 $(XL_LIB_SO) $(libdir)/$(XL_SO_REAL))
+$(if $(XL_LIB_SO),0644 $(XL_PC) $(libdir)/pkgconfig/xlpostcopy.pc)
 $(foreach f,$(HEADERS),0644 $(f) $(includedir)/$(notdir $(f))
 )
 $(foreach f,$(MANPAGES),0644 $(f) $(mandir)/man$(call MAN_SECTION,$(f))/$(notdir $(f))
@@ -36,6 +40,9 @@ install: all
 	done <$(BUILD)/installed
 	@ln -sf $(SO_REAL) $(DESTDIR)$(libdir)/$(SO_NAME)
 	@ln -sf $(SO_NAME) $(DESTDIR)$(libdir)/libxenpostcopy.so
+	@test -z "$(XL_LIB_SO)" || { \
+	    ln -sf $(XL_SO_REAL) $(DESTDIR)$(libdir)/$(XL_SO_NAME); \
+	    ln -sf $(XL_SO_NAME) $(DESTDIR)$(libdir)/libxlpostcopy.so; }
 	@test -n "$(DESTDIR)" || test "$$(id -u)" -ne 0 || ldconfig
 
 uninstall:
@@ -45,6 +52,7 @@ uninstall:
 	    rm -f "$(DESTDIR)$$to"; \
 	done <$(BUILD)/installed
 	@rm -f $(DESTDIR)$(libdir)/$(SO_NAME) \
-	    $(DESTDIR)$(libdir)/libxenpostcopy.so
+	    $(DESTDIR)$(libdir)/libxenpostcopy.so \
+	    $(DESTDIR)$(libdir)/$(XL_SO_NAME) $(DESTDIR)$(libdir)/libxlpostcopy.so
 	@rmdir -p --ignore-fail-on-non-empty $(DESTDIR)$(PKGLIBEXEC)/bin \
 	    $(DESTDIR)$(docdir) 2>/dev/null || true
