@@ -60,7 +60,8 @@ struct fake_guest
     unsigned int unpause_failures;
     int probe_error;
     int reserve_error;
-    bool unpause_unknown; /* it starts, and the call does not know */
+    bool unpause_needs_page; /* it is not done before a page has come */
+    bool unpause_unknown;    /* it starts, and the call does not know */
     bool resume_fails;
     bool gone;
 };

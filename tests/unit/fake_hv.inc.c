@@ -82,6 +82,16 @@ static int fake_retain(struct xc_sr_hv *hv)
     return 0;
 }
 
+/* A device model that is told to go on, and reads a page of the guest first:
+ * true until it has it. */
+static bool reads_page(struct fake_guest *g)
+{
+    for ( uint64_t pfn = g->nr_pfns; pfn-- && !g->nr_faults; )
+        if ( g->missing[pfn] )
+            g->faults[g->nr_faults++] = pfn;
+    return g->faults_answered == 0;
+}
+
 static int fake_unpause(struct xc_sr_hv *hv, bool leave_paused)
 {
     struct fake_guest *g = guest_of(hv);
@@ -92,6 +102,8 @@ static int fake_unpause(struct xc_sr_hv *hv, bool leave_paused)
         g->unpause_failures--;
         return -EAGAIN;
     }
+    if ( g->unpause_needs_page && reads_page(g) )
+        return -EALREADY;
     g->unpaused = true;
     if ( g->unpause_unknown )
         return -EINPROGRESS;

@@ -133,6 +133,21 @@ START_TEST(test_unpause_is_retried)
 }
 END_TEST
 
+/* Who unpauses it may need a page first; the push alone is too slow. */
+START_TEST(test_unpause_may_need_pages)
+{
+    struct pair p;
+
+    pair_init(&p, 3000, 3);
+    p.save.max_postcopy_bandwidth_bytes_per_s = 8 << 20;
+    p.dst.unpause_needs_page = true;
+    run(&p);
+    assert_moved(&p);
+    ck_assert_uint_ge(p.restored.stats.faults, 1);
+    pair_dispose(&p);
+}
+END_TEST
+
 START_TEST(test_features_can_be_denied)
 {
     struct pair p;
@@ -278,6 +293,7 @@ int main(void)
     tcase_add_test(tc, test_leave_paused);
     tcase_add_test(tc, test_paused_stays_paused);
     tcase_add_test(tc, test_unpause_is_retried);
+    tcase_add_test(tc, test_unpause_may_need_pages);
     tcase_add_test(tc, test_features_can_be_denied);
     tcase_add_loop_test(tc, test_pinned_is_present, 0, 2);
     tcase_add_loop_test(tc, test_busy_page_comes_first, 0, 2);

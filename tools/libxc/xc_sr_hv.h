@@ -118,7 +118,8 @@ struct xc_sr_hv_ops
     /* Destination: first instruction here (honouring leave_paused: the guest
      * is then handed over but stays paused).  Afterwards losing this handle
      * does not end the guest.  An error means that it certainly has not
-     * started; -EINPROGRESS that nobody knows. */
+     * started; -EINPROGRESS that nobody knows; -EALREADY that it is being
+     * done and may wait for pages: serve some and call again. */
     int (*unpause)(struct xc_sr_hv *hv, bool leave_paused);
     /* Destination: stop and start all vCPUs (loss of the peer). */
     int (*pause)(struct xc_sr_hv *hv);

@@ -25,6 +25,7 @@
 #define LAST_WORDS_US     1000000u
 #define UNPAUSE_TRIES     5
 #define UNPAUSE_WAIT_US   20000u
+#define UNPAUSE_LIMIT_US  60000000u
 #define COMMIT_WAITS      10u
 /*
  * One read takes what the sender's window may hold at its least, twice over;
@@ -212,6 +213,33 @@ static void pause_us(unsigned int us)
 }
 
 /*
+ * Once.  Somebody who has to be told first, a device model, may wait for a
+ * page himself: they go on coming.  A lost peer is noticed by who pulls pages.
+ */
+static int unpause(struct xc_sr_receiver *r)
+{
+    bool paused = r->params->leave_paused || r->stays_paused;
+    uint64_t deadline_us = xc_sr__now_us() + UNPAUSE_LIMIT_US;
+    int rc;
+
+    r->preparing = r->params->prepare != NULL; /* prepare_fd: ask again */
+    while ( (rc = xc_sr__hv_unpause(r->hv, paused)) == -EALREADY )
+    {
+        uint64_t now_us = xc_sr__now_us();
+
+        if ( now_us >= deadline_us )
+        {
+            rc = -EINPROGRESS;
+            break;
+        }
+        if ( xc_sr__receiver_turn(r, now_us + UNPAUSE_WAIT_US) )
+            pause_us(UNPAUSE_WAIT_US);
+    }
+    r->preparing = false;
+    return rc;
+}
+
+/*
  * The point of no return.  A failing unpause is tried again: the source has
  * let go, and giving up means that the guest runs nowhere until it is asked.
  */
@@ -225,8 +253,7 @@ static int take_ownership(struct xc_sr_receiver *r)
     {
         if ( i )
             pause_us(UNPAUSE_WAIT_US);
-        rc = xc_sr__hv_unpause(r->hv,
-                               r->params->leave_paused || r->stays_paused);
+        rc = unpause(r);
         if ( !rc || rc == -EINPROGRESS )
             break;
         xc_sr__warn(r->log, "domain %u: cannot unpause it: %s",

@@ -81,7 +81,7 @@ struct xc_sr_xen_destination_params
     /*
      * Its first instruction here (libxl_domain_unpause()); leave_paused: it
      * is handed over, and somebody else unpauses it.  -EINPROGRESS: nobody
-     * knows whether it runs.  NULL: the hypervisor is asked directly, which is
+     * knows whether it runs; -EALREADY: under way, serve pages, call again.  NULL: the hypervisor is asked directly, which is
      * right for guests without a device model.
      */
     int (*unpause)(void *ctx, bool leave_paused);

@@ -33,8 +33,9 @@ struct receiver
     int rc;           /* what receive() returns */
     bool turn_begun;  /* libxl's second part of the stream */
     bool asked_ready; /* params->prepared() was asked for */
-    bool running;     /* it runs here: nothing is destroyed any more */
-    bool ended;       /* destroy() was called */
+    bool asked_unpause;
+    bool running; /* it runs here: nothing is destroyed any more */
+    bool ended;   /* destroy() was called */
     bool reason_known;
 };
 
@@ -96,14 +97,19 @@ static int static_data_done(void *ctx, uint32_t missing)
                                      missing, 0);
 }
 
+/* A device model that is told to go on may touch a page that is missing. */
 static int unpause(void *ctx, bool leave_paused)
 {
     struct receiver *r = ctx;
+    int rc = 0;
 
     if ( leave_paused )
         return 0;
-    return libxl_postcopy__run_ask(&r->line.run, unpause_now,
-                                   libxl_postcopy__line_deadline(&r->line));
+    libxl_postcopy__run_unwake(&r->line.run);
+    if ( !r->asked_unpause )
+        libxl_postcopy__run_post(&r->line.run, unpause_now);
+    r->asked_unpause = !libxl_postcopy__run_is_done(&r->line.run, &rc);
+    return r->asked_unpause ? -EALREADY : rc;
 }
 
 static void running(void *ctx)
