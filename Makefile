@@ -23,6 +23,7 @@ INSTALL_GOALS := demo check
 ifneq ($(filter-out $(PLAIN_GOALS) $(INSTALL_GOALS),$(or $(MAKECMDGOALS),all)),)
 include config/config.mk
 include config/build.mk
+include config/witness.mk
 include config/install.mk
 include config/test.mk
 endif

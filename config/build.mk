@@ -78,6 +78,8 @@ VERIFY_SRC := $(wildcard tools/xl/verify_stream*.c tools/libxl/frames*.c)
 XL_SRC     := $(filter-out tools/xl/verify_stream%,$(wildcard tools/xl/*.c)) \
               $(LIBXL_SRC)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
+# What of the witness does not need a hypervisor beneath it.
+WITNESS_PARTS := $(patsubst %,stubdom/witness/%.c,args pattern ring text xsmsg)
 # Tools of the tests: they stand beside the programs but are not installed.
 TOOL_SRC   := $(wildcard tests/bench/*.c tests/integration/*.c \
     tests/vectors/make_vectors.c)
@@ -144,7 +146,7 @@ $(BUILD)/obj/tools/xl/%.o: EXTRA_CFLAGS = -Itools/libxl -Itools/xl \
     $(YAJL_CFLAGS) $(XENLIGHT_CFLAGS)
 $(BUILD)/obj/docs/examples/%.o: EXTRA_CFLAGS = -Itools/libxl $(XENLIGHT_CFLAGS)
 $(BUILD)/obj/tests/%.o: EXTRA_CFLAGS = -Itools/libxl -Itools/xl -Itests \
-    $(YAJL_CFLAGS) $(CHECK_CFLAGS)
+    -Istubdom/witness $(YAJL_CFLAGS) $(CHECK_CFLAGS)
 
 define make_archive
 	$(call say,AR)
@@ -211,7 +213,7 @@ $(BUILD)/bin/xen-postcopy-guest: $(call objs,$(GUEST_SRC)) $(LIB_A)
 MAINS := tools/xl/xl.c tools/xl/verify_stream.c tools/libxc/local_guest.c
 TEST_A := $(BUILD)/tests/libparts.a
 $(TEST_A): $(call objs,$(sort $(filter-out $(MAINS), \
-    $(XL_SRC) $(VERIFY_SRC) $(GUEST_SRC) $(VECTOR_SRC))))
+    $(XL_SRC) $(VERIFY_SRC) $(GUEST_SRC) $(VECTOR_SRC) $(WITNESS_PARTS))))
 	$(make_archive)
 
 .SECONDARY:

@@ -17,6 +17,7 @@ define INSTALLED
 0755 $(BUILD)/bin/xen-verify-stream $(bindir)/xen-verify-stream
 0755 $(BUILD)/bin/xen-postcopy-guest $(PKGLIBEXEC)/xen-postcopy-guest
 0755 $(BUILD)/bin/xl-save-shim $(PKGLIBEXEC)/xl-save-shim
+$(if $(WITNESS_WHY),,0644 $(WITNESS) $(PKGLIBEXEC)/witness)
 0644 $(LIB_SO) $(libdir)/$(SO_REAL)
 0644 $(LIB_A) $(libdir)/libxenpostcopy.a
 0644 $(PC) $(libdir)/pkgconfig/xenpostcopy.pc

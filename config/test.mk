@@ -105,4 +105,4 @@ demo-run:
 # Formats all sources in place.
 .PHONY: format
 format:
-	clang-format -i $(sort $(wildcard tools/*/*.[ch] tests/*/*.[ch]))
+	clang-format -i $(sort $(wildcard tools/*/*.[ch] tests/*/*.[ch] stubdom/*/*.[ch]))
