@@ -4,9 +4,10 @@
  * speaks (docs/specs, "Hand-over"), and by whoever wants to know afterwards.
  *
  * A record replaces the older one by rename, so a reader sees one or the
- * other and a crash of xl loses neither.  It is not synced to the disk: a
- * guest of the local backend is a process and dies with its host, so after a
- * power failure there is nothing left that two hosts could both run.
+ * other and a crash of xl loses neither.  For the local backend it is not
+ * synced to the disk: its guest is a process and dies with its host, so after a
+ * power failure there is nothing left that two hosts could both run.  For Xen
+ * it is (durable): the other host's guest goes on.
  */
 #include "xl_journal.h"
 
@@ -30,15 +31,14 @@ static const enum xc_sr_owner owners[] = {
 };
 
 int xl_journal_open(struct xl_journal *journal, const char *dir,
-                    const char *name, bool at_source)
+                    const char *key, bool at_source)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if ( fd < 0 )
         return -errno;
-    journal->dir_fd = fd;
-    journal->at_source = at_source;
-    snprintf(journal->file, sizeof(journal->file), "%s.migration", name);
+    *journal = (struct xl_journal){ .dir_fd = fd, .at_source = at_source };
+    snprintf(journal->file, sizeof(journal->file), "%s.migration", key);
     return 0;
 }
 
@@ -74,6 +74,10 @@ static int write_record(FILE *out, const struct xl_journal *journal,
     xl_json_string(&j, "session", hex);
     xl_json_u64(&j, "epoch", epoch);
     xl_json_u64(&j, "pid", (uint64_t)getpid());
+    if ( journal->name )
+        xl_json_string(&j, "name", journal->name);
+    if ( journal->domid )
+        xl_json_u64(&j, "domid", journal->domid);
     xl_json_close_map(&j);
     rc = xl_json_print(&j, out);
     xl_json_dispose(&j);
@@ -102,11 +106,15 @@ int xl_journal_put(void *ctx, enum xc_sr_owner owner, const uint8_t session[16],
     else
     {
         rc = write_record(out, journal, owner, session, epoch);
+        if ( !rc && journal->durable && fsync(fd) )
+            rc = -errno;
         if ( fclose(out) && !rc )
             rc = -errno;
     }
     if ( !rc &&
          renameat(journal->dir_fd, temporary, journal->dir_fd, journal->file) )
+        rc = -errno;
+    if ( !rc && journal->durable && fsync(journal->dir_fd) )
         rc = -errno;
     if ( rc )
         unlinkat(journal->dir_fd, temporary, 0);
@@ -179,13 +187,13 @@ static int read_record(const char *text, size_t len,
     return rc;
 }
 
-int xl_journal_read(const char *dir, const char *name,
+int xl_journal_read(const char *dir, const char *key,
                     struct xl_journal_record *record_r)
 {
     struct xl_journal journal = { .dir_fd = -1 };
     char text[RECORD_MAX];
     ssize_t len;
-    int fd, rc = xl_journal_open(&journal, dir, name, true);
+    int fd, rc = xl_journal_open(&journal, dir, key, true);
 
     if ( rc )
         return rc;

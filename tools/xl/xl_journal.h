@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
  * xl_journal.h: the record of who owns a guest that is being migrated, kept
- * in DIR/NAME.migration while it matters.
+ * in DIR/KEY.migration while it matters.  A guest of the local backend is known
+ * by its name, one of Xen by its UUID.
  */
 #ifndef XL_JOURNAL_H
 #define XL_JOURNAL_H
@@ -19,6 +20,10 @@ struct xl_journal
     int dir_fd; /* -1: not open */
     char file[XL_JOURNAL_NAME_LEN];
     bool at_source;
+    /* The caller may change these after open(): */
+    bool durable;     /* outlives the host as well as the process */
+    const char *name; /* noted for people; NULL: not */
+    uint32_t domid;   /* likewise; 0: not */
 };
 
 struct xl_journal_record
@@ -30,8 +35,9 @@ struct xl_journal_record
     uint64_t pid;
 };
 
+/* key: the name of the guest, or what else names the migration in dir. */
 int xl_journal_open(struct xl_journal *journal, const char *dir,
-                    const char *name, bool at_source);
+                    const char *key, bool at_source);
 /* Leaves the record where it is. */
 void xl_journal_close(struct xl_journal *journal);
 
@@ -43,7 +49,7 @@ int xl_journal_put(void *ctx, enum xc_sr_owner owner, const uint8_t session[16],
 int xl_journal_remove(struct xl_journal *journal);
 
 /* -ENOENT: none; -EINVAL: not a record of ours. */
-int xl_journal_read(const char *dir, const char *name,
+int xl_journal_read(const char *dir, const char *key,
                     struct xl_journal_record *record_r);
 /* FENCED, FINISHED, RESUMED, DONE: nothing is left to be decided by it. */
 bool xl_journal_is_settled(const struct xl_journal_record *record);

@@ -6,13 +6,19 @@
  * A rewritten progress line may stand on the terminal when something has to
  * be said; whoever draws it tells us, and we end it first.  Standard output
  * belongs to results: nothing here writes to it.
+ *
+ * On Xen the engine has a thread of its own, so there is a lock.  libxl, which
+ * forks without exec, does not come here (xl_xen_host.c).
  */
 #include "xl.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Under the lock: */
 static bool progress_line_open;
 static const char *message_prefix = "xl: ";
 
@@ -23,7 +29,9 @@ void xl_set_message_prefix(const char *prefix)
 
 void xl_set_progress_line_open(bool open)
 {
+    pthread_mutex_lock(&lock);
     progress_line_open = open;
+    pthread_mutex_unlock(&lock);
 }
 
 static void end_progress_line(void)
@@ -38,10 +46,12 @@ static void put_line(const char *prefix, const char *fmt, va_list args)
 
 static void put_line(const char *prefix, const char *fmt, va_list args)
 {
+    pthread_mutex_lock(&lock);
     end_progress_line();
     fputs(prefix, stderr);
     vfprintf(stderr, fmt, args);
     fputc('\n', stderr);
+    pthread_mutex_unlock(&lock);
 }
 
 void xl_error(const char *fmt, ...)
@@ -75,7 +85,7 @@ int xl_usage_error(const struct xl_command *command, const char *fmt, ...)
     return XL_EXIT_USAGE;
 }
 
-/* The latest error of the engine, not shown yet. */
+/* The latest error of the engine, not shown yet; under the lock. */
 static bool hold_errors;
 static char held_error[400];
 
@@ -88,11 +98,18 @@ static void put_log_line(enum xc_sr_log_level level, const char *line)
             (unsigned int)level < 4 ? names[level] : "log", line);
 }
 
-void xl_log_release(const char *already_said)
+static void release(const char *already_said)
 {
     if ( held_error[0] && !(already_said && strstr(held_error, already_said)) )
         put_log_line(XC_SR_LOG_ERROR, held_error);
     held_error[0] = '\0';
+}
+
+void xl_log_release(const char *already_said)
+{
+    pthread_mutex_lock(&lock);
+    release(already_said);
+    pthread_mutex_unlock(&lock);
 }
 
 void xl_log_hold(void)
@@ -104,11 +121,13 @@ static void write_log_line(void *ctx, enum xc_sr_log_level level,
                            const char *line)
 {
     (void)ctx;
-    xl_log_release(NULL);
+    pthread_mutex_lock(&lock);
+    release(NULL);
     if ( hold_errors && level == XC_SR_LOG_ERROR )
         snprintf(held_error, sizeof(held_error), "%s", line);
     else
         put_log_line(level, line);
+    pthread_mutex_unlock(&lock);
 }
 
 void xl_log_init(const struct xl_global *global, struct xc_sr_log *log_r)

@@ -117,7 +117,7 @@ static int check_guest(struct xl_migration *m)
     return rc == -ENOENT ? XL_EXIT_USAGE : XL_EXIT_FAILED;
 }
 
-static int open_stats(struct xl_migration *m)
+int xl_migration_open_stats(struct xl_migration *m)
 {
     if ( !m->args.stats_file )
         return 0;
@@ -288,7 +288,7 @@ static int finish_unknown(struct xl_migration *m)
     return XL_EXIT_UNKNOWN;
 }
 
-static void note_why(struct xl_migration *m, int rc)
+void xl_migration_note_why(struct xl_migration *m, int rc)
 {
     if ( m->why[0] )
         return;
@@ -305,7 +305,7 @@ static enum xc_sr_owner settle(struct xl_migration *m, int rc)
 
     if ( rc )
     {
-        note_why(m, rc);
+        xl_migration_note_why(m, rc);
         /* A failure before anything was recorded: it was ours all along. */
         return owner == XC_SR_OWNER_NONE ? XC_SR_OWNER_RESUMED : owner;
     }
@@ -329,22 +329,19 @@ static int finish(struct xl_migration *m)
 
 /* ---- The story ------------------------------------------------------------------------ */
 
-static void tell_story(struct xl_migration *m, int exit_status)
+void xl_migration_tell_story(struct xl_migration *m, int exit_status,
+                             const struct xc_sr_local_check *guest)
 {
-    struct xc_sr_local_check check;
     struct xl_story story = {
         .args = &m->args,
         .result = &m->result,
         .owner = m->owner,
         .exit_status = exit_status,
         .why = m->why,
+        .guest = guest,
     };
     struct xl_json j = { .gen = NULL };
 
-    /* Only for the statistics: the guest stands still while it looks. */
-    if ( m->stats && exit_status == XL_EXIT_DONE && m->target.dir[0] &&
-         !xc_sr_local_check(m->target.dir, m->args.name, &m->log, &check) )
-        story.guest = &check;
     if ( m->stats )
     {
         if ( xl_json_init(&j, true) == 0 )
@@ -365,6 +362,24 @@ static void tell_story(struct xl_migration *m, int exit_status)
         xl_summary_print(stdout, &story);
 }
 
+/* Only for the statistics: the guest stands still while it looks. */
+static const struct xc_sr_local_check *ask_guest(
+    struct xl_migration *m, int exit_status, struct xc_sr_local_check *check)
+{
+    if ( m->stats && exit_status == XL_EXIT_DONE && m->target.dir[0] &&
+         !xc_sr_local_check(m->target.dir, m->args.name, &m->log, check) )
+        return check;
+    return NULL;
+}
+
+void xl_migration_close_stats(struct xl_migration *m)
+{
+    if ( m->stats && fclose(m->stats) )
+        xl_error("--stats: could not write %s: %s", m->args.stats_file,
+                 strerror(errno));
+    m->stats = NULL;
+}
+
 static void dispose(struct xl_migration *m)
 {
     int status;
@@ -376,19 +391,18 @@ static void dispose(struct xl_migration *m)
     xc_sr_hv_close(m->hv);
     xl_journal_close(&m->journal);
     xl_target_dispose(&m->target);
-    if ( m->stats && fclose(m->stats) )
-        xl_error("--stats: could not write %s: %s", m->args.stats_file,
-                 strerror(errno));
+    xl_migration_close_stats(m);
 }
 
 static int migrate(struct xl_migration *m)
 {
+    struct xc_sr_local_check check;
     int status = check_directories(m);
 
     if ( !status )
         status = check_guest(m);
     if ( !status )
-        status = open_stats(m);
+        status = xl_migration_open_stats(m);
     if ( !status )
         status = take_hold(m);
     if ( status )
@@ -399,12 +413,12 @@ static int migrate(struct xl_migration *m)
     else
         m->owner = settle(m, run_engine(m));
     status = finish(m);
-    tell_story(m, status);
+    xl_migration_tell_story(m, status, ask_guest(m, status, &check));
     return status;
 }
 
 /* A receiver that nobody gave a --timeout has its own default. */
-static void take_timeout_and_options(struct xl_migration *m)
+void xl_migration_take_args(struct xl_migration *m)
 {
     unsigned int timeout_s = m->args.timeout_s;
 
@@ -413,6 +427,16 @@ static void take_timeout_and_options(struct xl_migration *m)
     m->receiver.paused = m->args.paused;
     m->receiver.verbose = m->global->verbose;
     m->receiver.timeout_s = timeout_s;
+}
+
+void xl_migration_init(struct xl_migration *m, const struct xl_global *global)
+{
+    m->global = global;
+    m->child.send_fd = m->child.recv_fd = m->child_status = -1;
+    m->signal_fd = m->watch_fd = m->journal.dir_fd = -1;
+    xl_log_init(global, &m->log);
+    if ( !global->verbose )
+        xl_log_hold();
 }
 
 int xl_cmd_migrate(const struct xl_global *global, int argc, char **argv)
@@ -424,16 +448,13 @@ int xl_cmd_migrate(const struct xl_global *global, int argc, char **argv)
 
     if ( !m )
         return XL_EXIT_FAILED;
-    m->global = global;
-    m->child.send_fd = m->child.recv_fd = -1;
-    m->signal_fd = m->watch_fd = m->journal.dir_fd = -1;
-    xl_log_init(global, &m->log);
-    if ( !global->verbose )
-        xl_log_hold();
+    xl_migration_init(m, global);
     rc = xl_migrate_args_parse(argc, argv, &m->args, why, sizeof(why));
     if ( !rc )
     {
-        take_timeout_and_options(m);
+        m->place = global->local_dir;
+        m->key = m->args.name;
+        xl_migration_take_args(m);
         rc = resolve_target(m, why, sizeof(why));
     }
     if ( rc )

@@ -23,9 +23,14 @@ struct xl_migration
 {
     const struct xl_global *global;
     struct xl_migrate_args args;
+    /* Where its record and its socket are, and what they are called there:
+     * the local host's directory and the guest's name, on Xen its UUID. */
+    const char *place;
+    const char *key;
     struct xc_sr_log log;
     struct xl_target target;
     struct xl_child child;
+    int child_status; /* of a child that ended early; -1: not known */
     struct xc_sr_hv *hv;
     struct xc_sr_local_config config;
     struct xl_receiver_options receiver;
@@ -47,11 +52,29 @@ struct xl_migration
     char why[320]; /* of the outcome, "" when all went well */
 };
 
+/* ---- xl_migrate.c: what a guest of either kind needs ---- */
+
+void xl_migration_init(struct xl_migration *m, const struct xl_global *global);
+/* Once args are there. */
+void xl_migration_take_args(struct xl_migration *m);
+/* 0 or an exit status. */
+int xl_migration_open_stats(struct xl_migration *m);
+void xl_migration_close_stats(struct xl_migration *m);
+/* Fills m->why in, unless it is known. */
+void xl_migration_note_why(struct xl_migration *m, int rc);
+/* Statistics, the last line of JSON, or the summary. */
+void xl_migration_tell_story(struct xl_migration *m, int exit_status,
+                             const struct xc_sr_local_check *guest);
+
 /* ---- xl_migrate_wire.c ---- */
 
 /* Waits for the receiver's banner, then says all that comes before the libxc
  * stream.  On failure m->why says what went wrong. */
 int xl_migrate_greet(struct xl_migration *m);
+
+/* The same with octets of the caller's. */
+int xl_migrate_say_opening(struct xl_migration *m, const void *octets,
+                           size_t len);
 
 /* The engine's xc_sr_upper_source.read; ctx is the migration. */
 int xl_migrate_read_upper(void *ctx, void *buf, size_t cap, size_t *len_r,
@@ -73,6 +96,11 @@ void xl_migrate_settle_plain(struct xl_migration *m, enum xc_sr_owner *owner_r);
 /* Control socket, signals, and the descriptor that stands for both. */
 int xl_migrate_open_requests(struct xl_migration *m);
 void xl_migrate_close_requests(struct xl_migration *m);
+
+/* Asks the migration whose socket is PLACE/KEY.migration.ctl on behalf of a
+ * user who calls the guest name; an exit status. */
+int xl_migration_ask(const char *place, const char *key, const char *name,
+                     const char *request);
 
 /* The engine's xc_sr_watch.on_ready and progress. */
 void xl_migrate_on_request(void *ctx);

@@ -14,8 +14,6 @@
 #include "xl_receive.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,37 +23,6 @@
 #include "xl_migrate_args.h"
 #include "xl_signals.h"
 #include "xl_transport.h"
-
-/* ---- Standard input and output ------------------------------------------------ */
-
-/* Moves the channel away from descriptors 0 and 1, so that nothing written by
- * accident, here or by a guest's process, ends up in the stream. */
-static int take_channel(struct xl_receiver *r)
-{
-    int null_fd;
-
-    r->recv_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-    r->send_fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    if ( r->recv_fd < 0 || r->send_fd < 0 )
-        return -errno;
-    null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if ( null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
-         dup2(null_fd, STDOUT_FILENO) < 0 )
-        return -errno;
-    close(null_fd);
-    return 0;
-}
-
-/* The sender's session and terminal may go; our work goes on. */
-static int outlive_sender(struct xl_receiver *r)
-{
-    if ( signal(SIGHUP, SIG_IGN) == SIG_ERR )
-        return -errno;
-    /* Refused to a process group leader, which a shell's child may be; then
-     * ignoring SIGHUP has to do. */
-    (void)setsid();
-    return xl_signals_init(&r->signal_fd);
-}
 
 static void on_signal(void *ctx)
 {
@@ -340,10 +307,10 @@ static int finish(struct xl_receiver *r, int rc)
 
 static int receive(struct xl_receiver *r)
 {
-    int rc = take_channel(r);
+    int rc = xl_channel_take(&r->recv_fd, &r->send_fd);
 
     if ( !rc )
-        rc = outlive_sender(r);
+        rc = xl_channel_outlive_sender(&r->signal_fd);
     if ( !rc )
         rc = xc_sr_control_new(&r->control);
     if ( !rc )

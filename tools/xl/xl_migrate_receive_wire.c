@@ -17,26 +17,27 @@
 
 #define COURTESY_TIMEOUT_US UINT64_C(5000000)
 
-static int report_fault(struct xl_receiver *r, int rc)
+static int report_fault(const struct libxl_postcopy__frames *frames, int rc)
 {
-    const struct xc_sr_verify_fault *fault = &r->frames.fault;
+    const struct xc_sr_verify_fault *fault = &frames->fault;
 
     xl_error("the stream around the guest's memory, at octet 0x%llx: %s: %s",
              (unsigned long long)fault->offset, fault->field, fault->why);
     return rc;
 }
 
-int xl_receiver_read_frames(struct xl_receiver *r, uint64_t deadline_us,
-                            enum libxl_postcopy__frame_event *ev_r)
+int xl_read_frames(int fd, struct libxl_postcopy__frames *frames,
+                   uint64_t deadline_us, int cancel_fd,
+                   enum libxl_postcopy__frame_event *ev_r)
 {
     uint8_t buf[4096];
-    size_t want = libxl_postcopy__frames_want(&r->frames);
+    size_t want = libxl_postcopy__frames_want(frames);
     size_t used = 0, at = 0;
     int rc;
 
     if ( want > sizeof(buf) )
         want = sizeof(buf);
-    rc = xl_read_exact(r->recv_fd, buf, want, deadline_us, r->signal_fd);
+    rc = xl_read_exact(fd, buf, want, deadline_us, cancel_fd);
     if ( rc )
     {
         xl_error("the sender %s",
@@ -49,13 +50,20 @@ int xl_receiver_read_frames(struct xl_receiver *r, uint64_t deadline_us,
     /* What is fed is what was wanted, so an event uses it up. */
     do
     {
-        rc = libxl_postcopy__frames_feed(&r->frames, buf + at, want - at, &used,
+        rc = libxl_postcopy__frames_feed(frames, buf + at, want - at, &used,
                                          ev_r);
         if ( rc )
-            return report_fault(r, rc);
+            return report_fault(frames, rc);
         at += used;
     } while ( at < want && *ev_r == LIBXL_PC_EV_MORE );
     return at == want ? 0 : -EPROTO;
+}
+
+int xl_receiver_read_frames(struct xl_receiver *r, uint64_t deadline_us,
+                            enum libxl_postcopy__frame_event *ev_r)
+{
+    return xl_read_frames(r->recv_fd, &r->frames, deadline_us, r->signal_fd,
+                          ev_r);
 }
 
 /* ---- libxl's turn inside the libxc stream --------------------------------------- */
@@ -101,7 +109,7 @@ static int feed(struct xl_receiver *r, const uint8_t *p, size_t len,
                                              &used, &ev);
 
         if ( rc )
-            return report_fault(r, rc);
+            return report_fault(&r->frames, rc);
         at += used;
         if ( ev == LIBXL_PC_EV_RECORD )
             r->end_seen = r->frames.record.type == LIBXL_PC_FRAME_END;

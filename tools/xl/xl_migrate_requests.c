@@ -153,8 +153,7 @@ int xl_migrate_open_requests(struct xl_migration *m)
     int rc = xc_sr_control_new(&m->control);
 
     if ( !rc )
-        rc = xl_control_open(m->global->local_dir, m->args.name, handle, m,
-                             &m->server);
+        rc = xl_control_open(m->place, m->key, handle, m, &m->server);
     if ( rc )
         return rc;
     m->watch_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -207,35 +206,32 @@ static const char *explain_source(const struct xl_journal_record *record)
 }
 
 /* Nobody serves requests; a record may tell of a migration that was. */
-static void tell_absence(const struct xl_global *global, const char *name)
+static void tell_absence(const char *place, const char *key, const char *name)
 {
     struct xl_journal_record record;
 
-    if ( xl_journal_read(global->local_dir, name, &record) )
-        xl_error("no migration of `%s` is under way in %s", name,
-                 global->local_dir);
+    if ( xl_journal_read(place, key, &record) )
+        xl_error("no migration of `%s` is under way in %s", name, place);
     else
         xl_error("no migration of `%s` is served in %s; process %llu has left "
                  "the record `%s` of the %s: %s",
-                 name, global->local_dir, (unsigned long long)record.pid,
+                 name, place, (unsigned long long)record.pid,
                  xc_sr_owner_name(record.owner),
                  record.at_source ? "source" : "destination",
-                 record.at_source ? explain_source(&record)
-                                  : explain_destination(
-                                        &record, xl_journal_tells_loss(
-                                                     global->local_dir, name)));
+                 record.at_source
+                     ? explain_source(&record)
+                     : explain_destination(&record,
+                                           xl_journal_tells_loss(place, key)));
 }
 
-/* What the running migration answers, or why there is none. */
-static int ask(const struct xl_global *global, const char *name,
-               const char *request)
+int xl_migration_ask(const char *place, const char *key, const char *name,
+                     const char *request)
 {
     char answer[XL_CONTROL_ANSWER_MAX] = "";
-    int rc = xl_control_ask(global->local_dir, name, request, answer,
-                            sizeof(answer));
+    int rc = xl_control_ask(place, key, request, answer, sizeof(answer));
 
     if ( rc == -ENOENT || rc == -ECONNREFUSED )
-        tell_absence(global, name);
+        tell_absence(place, key, name);
     else if ( rc )
         xl_error("the migration of `%s` does not answer: %s", name,
                  strerror(-rc));
@@ -262,7 +258,7 @@ static int ask_about(const struct xl_global *global, int argc, char **argv,
     if ( !xl_name_is_valid(argv[1]) )
         return xl_usage_error(command, "`%s` cannot be a guest's name",
                               argv[1]);
-    return ask(global, argv[1], request);
+    return xl_migration_ask(global->local_dir, argv[1], argv[1], request);
 }
 
 int xl_cmd_migrate_postcopy_now(const struct xl_global *global, int argc,

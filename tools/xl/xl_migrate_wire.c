@@ -26,7 +26,6 @@
 static void explain(struct xl_migration *m, int rc, const char *got)
 {
     char status_text[96];
-    int status;
 
     switch ( rc )
     {
@@ -35,11 +34,11 @@ static void explain(struct xl_migration *m, int rc, const char *got)
                  "the destination is no migration receiver: it said `%s`", got);
         break;
     case -EPIPE:
-        xl_child_end(&m->child, 2000, true, &status);
-        snprintf(
-            m->why, sizeof(m->why),
-            "the receiver ended before it was ready; %s",
-            xl_child_status_text(status, status_text, sizeof(status_text)));
+        xl_child_end(&m->child, 2000, true, &m->child_status);
+        snprintf(m->why, sizeof(m->why),
+                 "the receiver ended before it was ready; %s",
+                 xl_child_status_text(m->child_status, status_text,
+                                      sizeof(status_text)));
         break;
     case -ETIMEDOUT:
         snprintf(m->why, sizeof(m->why),
@@ -71,22 +70,32 @@ static int build_opening(struct xl_migration *m, struct libxl_postcopy__buf *b)
     return b->error;
 }
 
-int xl_migrate_greet(struct xl_migration *m)
+int xl_migrate_say_opening(struct xl_migration *m, const void *octets,
+                           size_t len)
 {
     uint64_t deadline_us = xl_now_us() + m->timeout_us;
-    struct libxl_postcopy__buf b = { .data = NULL };
     char got[80] = "";
     int rc =
         xl_expect(m->child.recv_fd, XL_TEXT_BANNER, sizeof(XL_TEXT_BANNER) - 1,
                   deadline_us, m->signal_fd, got);
 
     if ( !rc )
-        rc = build_opening(m, &b);
-    if ( !rc )
-        rc = xl_write_exact(m->child.send_fd, b.data, b.len, deadline_us,
+        rc = xl_write_exact(m->child.send_fd, octets, len, deadline_us,
                             m->signal_fd);
     if ( rc )
         explain(m, rc, got);
+    return rc;
+}
+
+int xl_migrate_greet(struct xl_migration *m)
+{
+    struct libxl_postcopy__buf b = { .data = NULL };
+    int rc = build_opening(m, &b);
+
+    if ( rc )
+        explain(m, rc, "");
+    else
+        rc = xl_migrate_say_opening(m, b.data, b.len);
     libxl_postcopy__buf_dispose(&b);
     return rc;
 }

@@ -52,6 +52,9 @@ int xl_receiver_rename_guest(struct xl_receiver *r);
 
 /* Reads what belongs to xl's and libxl's layers and no octet more; the next
  * event.  Failures have been reported. */
+int xl_read_frames(int fd, struct libxl_postcopy__frames *frames,
+                   uint64_t deadline_us, int cancel_fd,
+                   enum libxl_postcopy__frame_event *ev_r);
 int xl_receiver_read_frames(struct xl_receiver *r, uint64_t deadline_us,
                             enum libxl_postcopy__frame_event *ev_r);
 

@@ -114,9 +114,11 @@ int xl_child_start(const struct xl_target *target,
         close(out[0]);
         return rc;
     }
-    child_r->pid = pid;
-    child_r->send_fd = in[0];
-    child_r->recv_fd = out[0];
+    *child_r = (struct xl_child){
+        .pid = pid,
+        .send_fd = in[0],
+        .recv_fd = out[0],
+    };
     return 0;
 }
 
@@ -153,12 +155,23 @@ void xl_child_end(struct xl_child *child, int timeout_ms, bool kill_it,
     *status_r = -1;
     if ( !child->pid )
         return;
-    if ( wait_for(child->pid, timeout_ms, &status) )
+    if ( child->reaped )
+        *status_r = child->status;
+    else if ( wait_for(child->pid, timeout_ms, &status) )
         *status_r = status;
     else if ( kill_it && !kill(child->pid, SIGTERM) &&
               wait_for(child->pid, 2000, &status) )
         *status_r = status;
     child->pid = 0;
+}
+
+bool xl_child_note_reaped(struct xl_child *child, pid_t pid, int status)
+{
+    if ( !child->pid || child->pid != pid )
+        return false;
+    child->reaped = true;
+    child->status = status;
+    return true;
 }
 
 const char *xl_child_status_text(int status, char *buf, size_t len)

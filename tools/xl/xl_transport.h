@@ -48,6 +48,21 @@ int xl_target_resolve(const struct xl_target_wish *wish,
                       struct xl_target *target_r, char *why, size_t why_len);
 void xl_target_dispose(struct xl_target *target);
 
+/*
+ * An xl on another host, for guests of a real Xen: what sh is to run here so
+ * that it runs there.  arguments are for its shell as they stand.
+ */
+struct xl_remote_wish
+{
+    const char *host;
+    const char *carrier;   /* NULL: ssh; "": host is the command itself */
+    const char *remote_xl; /* NULL: where ours is, else the one in PATH */
+    const char *arguments;
+};
+
+/* *command_r is malloc'd. */
+int xl_remote_command(const struct xl_remote_wish *wish, char **command_r);
+
 /* ---- The child ------------------------------------------------------------- */
 
 struct xl_child
@@ -55,6 +70,8 @@ struct xl_child
     pid_t pid;   /* 0: none */
     int send_fd; /* to its standard input; -1: closed */
     int recv_fd; /* from its standard output; -1: closed */
+    bool reaped; /* somebody else of this process has waited for it: */
+    int status;  /* and this came of it */
 };
 
 int xl_child_start(const struct xl_target *target,
@@ -67,8 +84,21 @@ int xl_child_start(const struct xl_target *target,
 void xl_child_end(struct xl_child *child, int timeout_ms, bool kill_it,
                   int *status_r);
 
+/* Takes note of what somebody else's waitpid() gave; false: not this child. */
+bool xl_child_note_reaped(struct xl_child *child, pid_t pid, int status);
+
 /* What a wait status means, in words. */
 const char *xl_child_status_text(int status, char *buf, size_t len);
+
+/* ---- The channel of a receiver ----------------------------------------------- */
+
+/* Moves standard input and output away, so that nothing written by accident
+ * ends up in the stream; descriptors 0 and 1 lead nowhere afterwards. */
+int xl_channel_take(int *recv_fd_r, int *send_fd_r);
+
+/* The sender's session and terminal may go, we stay.  *signal_fd_r as
+ * xl_signals_init() gives it. */
+int xl_channel_outlive_sender(int *signal_fd_r);
 
 /* ---- Exact octets ---------------------------------------------------------- */
 
