@@ -75,8 +75,12 @@ endif
 # The golden streams, as functions that build them.
 VECTOR_SRC := $(wildcard tests/vectors/vectors*.c)
 VERIFY_SRC := $(wildcard tools/xl/verify_stream*.c tools/libxl/frames*.c)
-XL_SRC     := $(filter-out tools/xl/verify_stream%,$(wildcard tools/xl/*.c)) \
-              $(LIBXL_SRC)
+XL_XEN_SRC := $(wildcard tools/xl/xl_xen*.c)
+XL_SRC     := $(filter-out tools/xl/verify_stream% tools/xl/xl_xen%, \
+              $(wildcard tools/xl/*.c)) $(LIBXL_SRC)
+ifeq ($(HAVE_XENLIGHT),y)
+XL_SRC     += $(XL_XEN_SRC)
+endif
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 # What of the witness does not need a hypervisor beneath it.
 WITNESS_PARTS := $(patsubst %,stubdom/witness/%.c,args pattern ring text xsmsg)
@@ -218,7 +222,7 @@ $(TEST_A): $(call objs,$(sort $(filter-out $(MAINS), \
 
 .SECONDARY:
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_A) $(LIB_A)
-	$(call link_program,$(YAJL_LIBS) $(CHECK_LIBS))
+	$(call link_program,$(YAJL_LIBS) $(CHECK_LIBS) $(XL_LIBS))
 $(BUILD)/bin/%: $(BUILD)/obj/tests/bench/%.o $(LIB_A)
 	$(call link_program,$(YAJL_LIBS) -lm)
 $(BUILD)/bin/%: $(BUILD)/obj/tests/integration/%.o $(LIB_A)

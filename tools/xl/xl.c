@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
  * xl.c: the program.  Reads the global options, then runs a sub-command of
- * the table in xl_commands.c (with --local), or becomes the system's xl with
- * the very arguments it was given.
+ * one of the tables in xl_commands.c, or becomes the system's xl with the very
+ * arguments it was given.
  *
- * This version drives local guests only; guests of a real Xen are the stock
- * xl's, and the one thing stock xl cannot do for them, `migrate --postcopy`,
- * is refused here rather than handed on to be misunderstood.
+ * With --local everything is about guests of the local backend.  Without, the
+ * stock xl keeps all that it can do itself; ours are the commands it does not
+ * have, and those of its own that are asked for with --postcopy.
  */
 #include "xl.h"
 
@@ -20,15 +20,23 @@
 #define PACKAGE_VERSION "unknown"
 #endif
 
+static void print_commands(FILE *out, const struct xl_command *c)
+{
+    for ( ; c->name; c++ )
+        fprintf(out, "  %-22s%s\n", c->name, c->help);
+}
+
 static void print_help(FILE *out)
 {
-    const struct xl_command *c;
-
     fprintf(out, "usage: xl [-v] --local DIR COMMAND [OPTIONS] ...\n"
+                 "       xl [-v] migrate --postcopy DOMAIN HOST\n"
                  "       xl COMMAND ...        as the system's xl\n\n"
                  "Commands for guests of the local host DIR:\n");
-    for ( c = xl_commands; c->name; c++ )
-        fprintf(out, "  %-22s%s\n", c->name, c->help);
+    print_commands(out, xl_commands);
+    if ( xl_xen_commands[0].name )
+        fprintf(out, "\nCommands for guests of Xen that the system's xl does "
+                     "not have:\n");
+    print_commands(out, xl_xen_commands);
     fprintf(out,
             "\n`xl help COMMAND` shows its options.  -v says more, -vv all.\n"
             "Exit status: 0 done, 1 failed, 2 bad usage or input, 3 refused "
@@ -38,14 +46,19 @@ static void print_help(FILE *out)
 
 static int print_command_help(const char *name)
 {
-    const struct xl_command *c = xl_command_find(name);
+    const struct xl_command *local = xl_command_find(name);
+    const struct xl_command *xen = xl_command_find_xen(name);
 
-    if ( !c )
+    if ( !local && !xen )
     {
         xl_error("help: no command called `%s`; `xl help` lists them", name);
         return XL_EXIT_USAGE;
     }
-    printf("usage: xl --local DIR %s %s\n%s\n", c->name, c->usage, c->help);
+    if ( local )
+        printf("usage: xl --local DIR %s %s\n", name, local->usage);
+    if ( xen )
+        printf("%s xl %s %s\n", local ? "   or:" : "usage:", name, xen->usage);
+    puts(local ? local->help : xen->help);
     return XL_EXIT_DONE;
 }
 
@@ -94,32 +107,55 @@ static bool asks_for_postcopy(int argc, char **argv)
     int i;
 
     for ( i = 1; i < argc && strcmp(argv[i], "--"); i++ )
-        if ( !strcmp(argv[i], "--postcopy") )
+        if ( !strcmp(argv[i], "--postcopy") ||
+             !strncmp(argv[i], "--postcopy=", 11) )
             return true;
     return false;
 }
 
-/* Without --local: the system's xl, unless only we know the command. */
-static int run_system(int argc, char **argv, int first)
+/* What the system's xl cannot do: commands it does not have, and options. */
+static bool is_for_us(int argc, char **argv)
 {
-    const char *name = argv[first];
+    if ( !strcmp(argv[0], "migrate") || !strcmp(argv[0], "migrate-receive") )
+        return asks_for_postcopy(argc, argv);
+    return !strncmp(argv[0], "migrate-", 8) ||
+           !strncmp(argv[0], "postcopy-", 9);
+}
 
-    if ( !strcmp(name, "migrate") &&
-         asks_for_postcopy(argc - first, argv + first) )
+#ifdef HAVE_XENLIGHT
+/* Without --local: the system's xl, unless only we know the command. */
+static int run_system(const struct xl_global *global, int argc, char **argv,
+                      int first)
+{
+    const struct xl_command *c = xl_command_find_xen(argv[first]);
+
+    argc -= first;
+    if ( c && is_for_us(argc, argv + first) )
     {
-        xl_error("migrate --postcopy: this version moves guests of the local "
-                 "backend only (give --local DIR before `migrate`); without "
-                 "--postcopy the system's xl migrates Xen guests");
-        return XL_EXIT_USAGE;
+        if ( argc > 1 && (!strcmp(argv[first + 1], "--help") ||
+                          !strcmp(argv[first + 1], "-h")) )
+            return print_command_help(argv[first]);
+        return c->run(global, argc, argv + first);
     }
-    if ( !strncmp(name, "migrate-", 8) && strcmp(name, "migrate-receive") &&
-         xl_command_find(name) )
+    if ( xl_xen_is_refused(global, argc, argv + first) )
+        return XL_EXIT_FAILED;
+    return xl_passthrough(getenv("PATH"), argv);
+}
+#else
+static int run_system(const struct xl_global *global, int argc, char **argv,
+                      int first)
+{
+    (void)global;
+    if ( is_for_us(argc - first, argv + first) )
     {
-        xl_error("%s: give --local DIR before the command", name);
+        xl_error("%s: this xl was built without libxl and moves guests of the "
+                 "local backend only (give --local DIR before the command)",
+                 argv[first]);
         return XL_EXIT_USAGE;
     }
     return xl_passthrough(getenv("PATH"), argv);
 }
+#endif
 
 static int run_local(const struct xl_global *global, int argc, char **argv)
 {
@@ -177,5 +213,5 @@ int main(int argc, char **argv)
     }
     if ( !known )
         return xl_passthrough(getenv("PATH"), argv);
-    return run_system(argc, argv, first);
+    return run_system(&global, argc, argv, first);
 }

@@ -43,8 +43,10 @@ struct xl_command
     const char *help;  /* one line */
 };
 
-/* The command called name, or NULL. */
+/* The command called name, for guests of the local backend and for those of
+ * Xen, or NULL. */
 const struct xl_command *xl_command_find(const char *name);
+const struct xl_command *xl_command_find_xen(const char *name);
 
 /* ---- Messages ------------------------------------------------------------ */
 
@@ -97,6 +99,21 @@ int xl_cmd_migrate_postcopy_now(const struct xl_global *global, int argc,
 int xl_cmd_migrate_abort(const struct xl_global *global, int argc, char **argv);
 int xl_cmd_migrate_status(const struct xl_global *global, int argc,
                           char **argv);
+
+/* For guests of a real Xen; only where libxl is (HAVE_XENLIGHT). */
+int xl_cmd_xen_migrate(const struct xl_global *global, int argc, char **argv);
+int xl_cmd_xen_migrate_receive(const struct xl_global *global, int argc,
+                               char **argv);
+int xl_cmd_xen_migrate_request(const struct xl_global *global, int argc,
+                               char **argv);
+int xl_cmd_postcopy_check(const struct xl_global *global, int argc,
+                          char **argv);
+int xl_cmd_postcopy_monitor(const struct xl_global *global, int argc,
+                            char **argv);
+
+/* A command that the system's xl would carry out and must not, now; the user
+ * has been told. */
+bool xl_xen_is_refused(const struct xl_global *global, int argc, char **argv);
 
 /* ---- Numbers on the command line ------------------------------------------ */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * xl_commands.c: the table of sub-commands for local guests, in the order in
- * which help shows them.  main() walks it; so do usage messages.  What is not
- * in it belongs to the system's xl.
+ * xl_commands.c: the tables of sub-commands, for local guests and for guests of
+ * a real Xen, in the order in which help shows them.  main() walks them; so do
+ * usage messages.  What is in neither belongs to the system's xl.
  */
 #include "xl_commands.h"
 
@@ -47,12 +47,49 @@ const struct xl_command xl_commands[] = {
     { NULL, NULL, NULL, NULL, NULL },
 };
 
-const struct xl_command *xl_command_find(const char *name)
-{
-    const struct xl_command *c;
+const struct xl_command xl_xen_commands[] = {
+#ifdef HAVE_XENLIGHT
+    { "migrate", xl_cmd_xen_migrate, NULL,
+      "--postcopy[=require] [-s COMMAND] [-e] [-p] [-D] [-C FILE]\n"
+      "           [--debug] [--precopy-iterations N] [--threshold PAGES]\n"
+      "           [--max-downtime MS] [--bandwidth MB/S]\n"
+      "           [--postcopy-bandwidth MB/S] [--stream-version 2|3]\n"
+      "           [--timeout SECONDS] [--remote-xl PATH] [-q]\n"
+      "           [--progress=auto|tty|json|none] [--stats FILE] DOMAIN HOST",
+      "move a running guest to another Xen host, post-copy" },
+    { "migrate-receive", xl_cmd_xen_migrate_receive, NULL,
+      "--postcopy [-e] [-p] [--timeout SECONDS]",
+      "take in a guest (started by migrate)" },
+    { "migrate-postcopy-now", xl_cmd_xen_migrate_request, NULL, "DOMAIN",
+      "turn a migration under way to post-copy" },
+    { "migrate-abort", xl_cmd_xen_migrate_request, NULL, "DOMAIN",
+      "give up a migration under way" },
+    { "migrate-status", xl_cmd_xen_migrate_request, NULL, "[--json] DOMAIN",
+      "how far a migration is" },
+    { "postcopy-check", xl_cmd_postcopy_check, NULL,
+      "[--json] [-s COMMAND] [--remote-xl PATH] [--domain DOMAIN] [HOST]",
+      "can this host, and that one, do post-copy" },
+    { "postcopy-monitor", xl_cmd_postcopy_monitor, NULL, "DOMID",
+      "do what is to be done when a guest shuts down" },
+#endif
+    { NULL, NULL, NULL, NULL, NULL },
+};
 
-    for ( c = xl_commands; c->name; c++ )
+static const struct xl_command *find(const struct xl_command *c,
+                                     const char *name)
+{
+    for ( ; c->name; c++ )
         if ( !strcmp(c->name, name) )
             return c;
     return NULL;
+}
+
+const struct xl_command *xl_command_find(const char *name)
+{
+    return find(xl_commands, name);
+}
+
+const struct xl_command *xl_command_find_xen(const char *name)
+{
+    return find(xl_xen_commands, name);
 }

@@ -7,7 +7,9 @@
 
 #include "xl.h"
 
-/* Ends with an entry without a name. */
+/* Each ends with an entry without a name.  The second is of commands for
+ * guests of a real Xen, empty where libxl is missing. */
 extern const struct xl_command xl_commands[];
+extern const struct xl_command xl_xen_commands[];
 
 #endif /* XL_COMMANDS_H */

@@ -33,24 +33,52 @@ enum option_id
     OPT_PROGRESS,
     OPT_STATS,
     OPT_TIMEOUT,
+    OPT_REMOTE_XL,
+    OPT_DEBUG,
 };
 
+#define SHORT_OPTIONS             ":ps:q"
+#define SHORT_OPTIONS_XEN         ":ps:qeDC:"
+#define RECEIVE_SHORT_OPTIONS     ":p"
+#define RECEIVE_SHORT_OPTIONS_XEN ":pe"
+
+/* Those that both kinds of guests have. */
+#define COMMON_OPTIONS                                                         \
+    { "precopy-iterations", required_argument, NULL, OPT_ITERATIONS },         \
+        { "threshold", required_argument, NULL, OPT_THRESHOLD },               \
+        { "max-downtime", required_argument, NULL, OPT_DOWNTIME },             \
+        { "bandwidth", required_argument, NULL, OPT_BANDWIDTH },               \
+        { "postcopy-bandwidth", required_argument, NULL,                       \
+          OPT_POSTCOPY_BANDWIDTH },                                            \
+        { "stream-version", required_argument, NULL, OPT_VERSION },            \
+        { "progress", required_argument, NULL, OPT_PROGRESS },                 \
+        { "stats", required_argument, NULL, OPT_STATS },                       \
+    {                                                                          \
+        "timeout", required_argument, NULL, OPT_TIMEOUT                        \
+    }
+
 static const struct option long_options[] = {
+    COMMON_OPTIONS,
     { "postcopy", no_argument, NULL, OPT_POSTCOPY },
-    { "precopy-iterations", required_argument, NULL, OPT_ITERATIONS },
-    { "threshold", required_argument, NULL, OPT_THRESHOLD },
-    { "max-downtime", required_argument, NULL, OPT_DOWNTIME },
-    { "bandwidth", required_argument, NULL, OPT_BANDWIDTH },
-    { "postcopy-bandwidth", required_argument, NULL, OPT_POSTCOPY_BANDWIDTH },
-    { "stream-version", required_argument, NULL, OPT_VERSION },
-    { "progress", required_argument, NULL, OPT_PROGRESS },
-    { "stats", required_argument, NULL, OPT_STATS },
-    { "timeout", required_argument, NULL, OPT_TIMEOUT },
+    { NULL, 0, NULL, 0 },
+};
+
+static const struct option long_options_xen[] = {
+    COMMON_OPTIONS,
+    { "postcopy", optional_argument, NULL, OPT_POSTCOPY },
+    { "remote-xl", required_argument, NULL, OPT_REMOTE_XL },
+    { "debug", no_argument, NULL, OPT_DEBUG },
     { NULL, 0, NULL, 0 },
 };
 
 static const struct option receive_options[] = {
     { "timeout", required_argument, NULL, OPT_TIMEOUT },
+    { NULL, 0, NULL, 0 },
+};
+
+static const struct option receive_options_xen[] = {
+    { "timeout", required_argument, NULL, OPT_TIMEOUT },
+    { "postcopy", no_argument, NULL, OPT_POSTCOPY },
     { NULL, 0, NULL, 0 },
 };
 
@@ -132,6 +160,13 @@ static const char *take_value(int option, const char *text,
         return rc ? "2 or 3" : NULL;
     case OPT_TIMEOUT:
         return take_timeout(text, &args->timeout_s);
+    case OPT_POSTCOPY:
+        args->policy.allow_postcopy = true;
+        args->require_postcopy = text && !strcmp(text, "require");
+        return text && !args->require_postcopy ? "`require`, or nothing" : NULL;
+    case OPT_REMOTE_XL:
+        args->remote_xl = text;
+        return *text ? NULL : "the file name of an xl";
     default:
         return parse_progress(text, &args->progress) ? "auto, tty, json or none"
                                                      : NULL;
@@ -142,7 +177,7 @@ static const char *option_name(int option)
 {
     const struct option *o;
 
-    for ( o = long_options; o->name; o++ )
+    for ( o = long_options_xen; o->name; o++ )
         if ( o->val == option )
             return o->name;
     return "";
@@ -153,9 +188,6 @@ static bool take_simple(int option, struct xl_migrate_args *args)
 {
     switch ( option )
     {
-    case OPT_POSTCOPY:
-        args->policy.allow_postcopy = true;
-        return true;
     case OPT_STATS:
         args->stats_file = optarg;
         return true;
@@ -167,6 +199,18 @@ static bool take_simple(int option, struct xl_migrate_args *args)
         return true;
     case 'q':
         args->quiet = true;
+        return true;
+    case 'e':
+        args->no_monitor = true;
+        return true;
+    case 'D':
+        args->keep_domid = true;
+        return true;
+    case 'C':
+        args->config_file = optarg;
+        return true;
+    case OPT_DEBUG:
+        args->debug = true;
         return true;
     default:
         return false;
@@ -188,14 +232,21 @@ static int refuse_option(int option, char **argv, char *why, size_t why_len)
     return -EINVAL;
 }
 
-static int parse_options(int argc, char **argv, struct xl_migrate_args *args,
-                         char *why, size_t why_len)
+static int next_option(int argc, char **argv, bool xen)
+{
+    return xen ? getopt_long(argc, argv, SHORT_OPTIONS_XEN, long_options_xen,
+                             NULL)
+               : getopt_long(argc, argv, SHORT_OPTIONS, long_options, NULL);
+}
+
+static int parse_options(int argc, char **argv, bool xen,
+                         struct xl_migrate_args *args, char *why,
+                         size_t why_len)
 {
     int option;
 
     begin_scan();
-    while ( (option = getopt_long(argc, argv, ":ps:q", long_options, NULL)) !=
-            -1 )
+    while ( (option = next_option(argc, argv, xen)) != -1 )
     {
         const char *wanted;
 
@@ -214,55 +265,114 @@ static int parse_options(int argc, char **argv, struct xl_migrate_args *args,
     return 0;
 }
 
-int xl_migrate_args_parse(int argc, char **argv, struct xl_migrate_args *args_r,
-                          char *why, size_t why_len)
+/* What the options mean together. */
+static int check_together(struct xl_migrate_args *args, char *why,
+                          size_t why_len)
 {
-    struct xl_migrate_args args = {
-        .policy = { .max_iterations = UINT32_MAX,
-                    .threshold_pages = XL_DEFAULT_THRESHOLD_PAGES },
-        .stream_version = 3,
-    };
-    int rc = parse_options(argc, argv, &args, why, why_len);
-
-    if ( rc )
-        return rc;
-    if ( argc - optind != 2 )
-    {
-        snprintf(why, why_len, "NAME and DEST are wanted, %d argument%s given",
-                 argc - optind, argc - optind == 1 ? " was" : "s were");
-        return -EINVAL;
-    }
-    args.name = argv[optind];
-    args.dest = argv[optind + 1];
-    if ( !xl_name_is_valid(args.name) )
-    {
-        snprintf(why, why_len, "`%s` cannot be a guest's name", args.name);
-        return -EINVAL;
-    }
-    if ( args.postcopy_bandwidth_bytes_per_s && !args.policy.allow_postcopy )
+    if ( args->postcopy_bandwidth_bytes_per_s && !args->policy.allow_postcopy )
     {
         snprintf(why, why_len, "--postcopy-bandwidth needs --postcopy");
         return -EINVAL;
     }
-    if ( args.policy.max_iterations == UINT32_MAX )
-        args.policy.max_iterations = args.policy.allow_postcopy
-                                         ? XL_DEFAULT_ITERATIONS_POSTCOPY
-                                         : XL_DEFAULT_ITERATIONS;
-    if ( args.quiet )
-        args.progress = XL_PROGRESS_NONE;
-    *args_r = args;
+    if ( args->remote_xl && args->carrier && !*args->carrier )
+    {
+        snprintf(why, why_len,
+                 "--remote-xl has no meaning with -s '': HOST is "
+                 "the whole command then");
+        return -EINVAL;
+    }
+    if ( args->policy.max_iterations == UINT32_MAX )
+        args->policy.max_iterations = args->policy.allow_postcopy
+                                          ? XL_DEFAULT_ITERATIONS_POSTCOPY
+                                          : XL_DEFAULT_ITERATIONS;
+    if ( args->quiet )
+        args->progress = XL_PROGRESS_NONE;
     return 0;
 }
 
-int xl_receive_args_parse(int argc, char **argv, struct xl_receive_args *args_r,
+static int parse_migrate(int argc, char **argv, bool xen,
+                         struct xl_migrate_args *args, char *why,
+                         size_t why_len)
+{
+    int rc;
+
+    *args = (struct xl_migrate_args){
+        .policy = { .max_iterations = UINT32_MAX,
+                    .threshold_pages = XL_DEFAULT_THRESHOLD_PAGES },
+        .stream_version = 3,
+    };
+    rc = parse_options(argc, argv, xen, args, why, why_len);
+    if ( rc )
+        return rc;
+    if ( argc - optind != 2 )
+    {
+        snprintf(why, why_len, "%s are wanted, %d argument%s given",
+                 xen ? "DOMAIN and HOST" : "NAME and DEST", argc - optind,
+                 argc - optind == 1 ? " was" : "s were");
+        return -EINVAL;
+    }
+    args->name = argv[optind];
+    args->dest = argv[optind + 1];
+    return 0;
+}
+
+int xl_migrate_args_parse(int argc, char **argv, struct xl_migrate_args *args_r,
                           char *why, size_t why_len)
+{
+    struct xl_migrate_args args;
+    int rc = parse_migrate(argc, argv, false, &args, why, why_len);
+
+    if ( !rc && !xl_name_is_valid(args.name) )
+    {
+        snprintf(why, why_len, "`%s` cannot be a guest's name", args.name);
+        return -EINVAL;
+    }
+    if ( !rc )
+        rc = check_together(&args, why, why_len);
+    if ( !rc )
+        *args_r = args;
+    return rc;
+}
+
+int xl_migrate_args_parse_xen(int argc, char **argv,
+                              struct xl_migrate_args *args_r, char *why,
+                              size_t why_len)
+{
+    struct xl_migrate_args args;
+    int rc = parse_migrate(argc, argv, true, &args, why, why_len);
+
+    if ( rc )
+        return rc;
+    if ( !*args.name || !*args.dest || args.dest[0] == '-' )
+    {
+        snprintf(why, why_len, "`%s` cannot be a %s",
+                 *args.name ? args.dest : args.name,
+                 *args.name ? "host" : "domain");
+        return -EINVAL;
+    }
+    rc = check_together(&args, why, why_len);
+    if ( !rc )
+        *args_r = args;
+    return rc;
+}
+
+static int next_receive_option(int argc, char **argv, bool xen)
+{
+    return xen ? getopt_long(argc, argv, RECEIVE_SHORT_OPTIONS_XEN,
+                             receive_options_xen, NULL)
+               : getopt_long(argc, argv, RECEIVE_SHORT_OPTIONS, receive_options,
+                             NULL);
+}
+
+static int parse_receive(int argc, char **argv, bool xen,
+                         struct xl_receive_args *args_r, char *why,
+                         size_t why_len)
 {
     struct xl_receive_args args = { .paused = false };
     int option;
 
     begin_scan();
-    while ( (option = getopt_long(argc, argv, ":p", receive_options, NULL)) !=
-            -1 )
+    while ( (option = next_receive_option(argc, argv, xen)) != -1 )
     {
         const char *wanted = NULL;
 
@@ -270,7 +380,9 @@ int xl_receive_args_parse(int argc, char **argv, struct xl_receive_args *args_r,
             return refuse_option(option, argv, why, why_len);
         if ( option == 'p' )
             args.paused = true;
-        else
+        else if ( option == 'e' )
+            args.no_monitor = true;
+        else if ( option == OPT_TIMEOUT )
             wanted = take_timeout(optarg, &args.timeout_s);
         if ( wanted )
         {
@@ -288,4 +400,17 @@ int xl_receive_args_parse(int argc, char **argv, struct xl_receive_args *args_r,
     }
     *args_r = args;
     return 0;
+}
+
+int xl_receive_args_parse(int argc, char **argv, struct xl_receive_args *args_r,
+                          char *why, size_t why_len)
+{
+    return parse_receive(argc, argv, false, args_r, why, why_len);
+}
+
+int xl_receive_args_parse_xen(int argc, char **argv,
+                              struct xl_receive_args *args_r, char *why,
+                              size_t why_len)
+{
+    return parse_receive(argc, argv, true, args_r, why, why_len);
 }

@@ -43,6 +43,14 @@ struct xl_migrate_args
     bool quiet;  /* -q */
     enum xl_progress_mode progress;
     unsigned int timeout_s; /* 0: not given */
+
+    /* Of guests of a real Xen only: */
+    bool require_postcopy;   /* --postcopy=require: never fall back */
+    bool no_monitor;         /* -e */
+    bool keep_domid;         /* -D */
+    bool debug;              /* --debug */
+    const char *config_file; /* -C; NULL: as the guest runs */
+    const char *remote_xl;   /* --remote-xl; NULL: where ours is, else PATH */
 };
 
 /* What `migrate-receive` was asked for. */
@@ -50,12 +58,20 @@ struct xl_receive_args
 {
     bool paused;            /* -p */
     unsigned int timeout_s; /* 0: not given */
+    bool no_monitor;        /* -e, real Xen only */
 };
 
-/* -EINVAL and a line in why if it makes no sense.  Strings point into argv. */
+/* -EINVAL and a line in why if it makes no sense.  Strings point into argv.
+ * The first two are for guests of the local backend, the others for Xen's. */
 int xl_migrate_args_parse(int argc, char **argv, struct xl_migrate_args *args_r,
                           char *why, size_t why_len);
 int xl_receive_args_parse(int argc, char **argv, struct xl_receive_args *args_r,
                           char *why, size_t why_len);
+int xl_migrate_args_parse_xen(int argc, char **argv,
+                              struct xl_migrate_args *args_r, char *why,
+                              size_t why_len);
+int xl_receive_args_parse_xen(int argc, char **argv,
+                              struct xl_receive_args *args_r, char *why,
+                              size_t why_len);
 
 #endif /* XL_MIGRATE_ARGS_H */

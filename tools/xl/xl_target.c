@@ -7,10 +7,20 @@
 #include "xl_transport.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+/* A host that does not answer, or answers no more, is noticed within 15 s. */
+#define SSH                                                                    \
+    "ssh -o ConnectTimeout=15 -o ServerAliveInterval=5 "                       \
+    "-o ServerAliveCountMax=3"
+/* Without a terminal nobody could answer a question. */
+#define SSH_ASKS_NOTHING SSH " -o BatchMode=yes"
 
 /* text in single quotes for a shell; malloc'd. */
 static char *quote(const char *text, size_t len)
@@ -138,4 +148,82 @@ void xl_target_dispose(struct xl_target *target)
 {
     free(target->command);
     target->command = NULL;
+}
+
+/* ---- An xl on another host --------------------------------------------------- */
+
+static const char *default_carrier(void)
+{
+    int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+
+    if ( fd < 0 )
+        return SSH_ASKS_NOTHING;
+    close(fd);
+    return SSH;
+}
+
+/* What the far shell is to run: the xl that was named, or the one that is
+ * where this one is, or whichever it finds.  malloc'd. */
+static char *build_script(const struct xl_remote_wish *wish)
+{
+    char self[PATH_MAX], *file, *script = NULL;
+    ssize_t len;
+
+    if ( wish->remote_xl )
+    {
+        file = quote(wish->remote_xl, strlen(wish->remote_xl));
+        if ( file &&
+             asprintf(&script, "exec %s %s", file, wish->arguments) < 0 )
+            script = NULL;
+        free(file);
+        return script;
+    }
+    len = readlink("/proc/self/exe", self, sizeof(self));
+    file = len > 0 && (size_t)len < sizeof(self) ? quote(self, (size_t)len)
+                                                 : strdup("''");
+    if ( file &&
+         asprintf(&script, "x=%s; test -x \"$x\" || x=xl; exec \"$x\" %s", file,
+                  wish->arguments) < 0 )
+        script = NULL;
+    free(file);
+    return script;
+}
+
+/* The far login shell may be any; what it is given, any understands. */
+static char *build_far_command(const struct xl_remote_wish *wish)
+{
+    char *script = build_script(wish), *quoted = NULL, *far = NULL;
+
+    if ( script )
+        quoted = quote(script, strlen(script));
+    if ( quoted && asprintf(&far, "exec sh -c %s", quoted) < 0 )
+        far = NULL;
+    free(quoted);
+    free(script);
+    return far;
+}
+
+int xl_remote_command(const struct xl_remote_wish *wish, char **command_r)
+{
+    char *far, *far_quoted = NULL, *host;
+    int rc = -ENOMEM;
+
+    if ( wish->carrier && !*wish->carrier )
+    {
+        *command_r = strdup(wish->host);
+        return *command_r ? 0 : -ENOMEM;
+    }
+    far = build_far_command(wish);
+    host = quote(wish->host, strlen(wish->host));
+    if ( far )
+        far_quoted = quote(far, strlen(far));
+    if ( host && far_quoted &&
+         asprintf(command_r, "exec %s %s %s",
+                  wish->carrier ? wish->carrier : default_carrier(), host,
+                  far_quoted) >= 0 )
+        rc = 0;
+    free(host);
+    free(far_quoted);
+    free(far);
+    return rc;
 }

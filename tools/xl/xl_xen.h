@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_xen.h: what the files of xl that drive a real Xen share.
+ *
+ * xl_xen_host.c     libxl's context, its messages, domains by name
+ * xl_xen_config.c   a domain's configuration
+ * xl_xen_conf.c     xl.conf, xl's lock file, memory for a new domain
+ * xl_xen_store.c    what is published in xenstore
+ * xl_xen_record.c   the durable record of a migration, and where it is kept
+ * xl_xen_migrate.c  `migrate --postcopy`; xl_xen_receive.c its other end
+ * xl_xen_requests.c the commands that speak to a migration under way
+ * xl_xen_monitor.c  what becomes of a guest that shuts down
+ * xl_xen_check.c    `postcopy-check`
+ * xl_xen_guard.c    what must not be done to a guest with pages missing
+ * xl_xen_fallback.c ordinary migration, by the system's xl
+ *
+ * Only these see libxl and libxenstore; the rest of xl calls them through
+ * xl.h, and is built without them where there is no libxl.
+ */
+#ifndef XL_XEN_H
+#define XL_XEN_H
+
+#include <libxl.h>
+#include <libxl_utils.h>
+
+#include "xl.h"
+
+/* "xl: ..." names are far shorter; libxl itself has no bound. */
+#define XL_XEN_NAME_MAX 200
+#define XL_XEN_UUID_LEN 37
+
+/* While it arrives, and once it has left. */
+#define XL_XEN_SUFFIX_INCOMING     "--incoming"
+#define XL_XEN_SUFFIX_MIGRATEDAWAY "--migratedaway"
+
+struct xl_xen_domain
+{
+    uint32_t domid;
+    libxl_dominfo info; /* to be disposed */
+    char name[XL_XEN_NAME_MAX + 1];
+    char uuid[XL_XEN_UUID_LEN];
+};
+
+/* ---- xl_xen_host.c ---- */
+
+/*
+ * libxl's context, for this thread.  0, or an exit status after one line that
+ * says what is missing: root, Xen, its control domain, a xenstored that
+ * answers.
+ */
+int xl_xen_open(const struct xl_global *global, libxl_ctx **ctx_r);
+
+/* The same, -errno and the line in why. */
+int xl_xen_try_open(const struct xl_global *global, libxl_ctx **ctx_r,
+                    char *why, size_t why_len);
+
+/* The first part of that: root, Xen, its control domain. */
+int xl_xen_check_place(char *why, size_t len);
+
+/* The save helper that belongs to this very program, if it is not where
+ * libxlpostcopy looks for one; NULL: leave it to look. */
+const char *xl_xen_shim(char *buf, size_t len);
+
+/* What libxl has complained of first since reset; "" if of nothing. */
+const char *xl_xen_complaint(void);
+void xl_xen_complaint_reset(void);
+
+/* By name or number.  0, or an exit status after one line. */
+int xl_xen_find(libxl_ctx *ctx, const char *wanted,
+                struct xl_xen_domain *domain_r);
+void xl_xen_domain_dispose(struct xl_xen_domain *domain);
+
+/* The UUID of the domain of that name, or "" if there is none. */
+void xl_xen_uuid_of_name(libxl_ctx *ctx, const char *name,
+                         char uuid_r[XL_XEN_UUID_LEN], uint32_t *domid_r);
+void xl_xen_uuid_text(const libxl_uuid *uuid, char text_r[XL_XEN_UUID_LEN]);
+
+/* -EEXIST: there is another of that name; -EIO: libxl could not. */
+int xl_xen_rename(libxl_ctx *ctx, uint32_t domid, const char *from,
+                  const char *to);
+
+/* ---- xl_xen_config.c ---- */
+
+struct xl_migrate_args;
+
+/*
+ * The configuration that travels: the domain's own, or -C's.  0 or an exit
+ * status after a line.  *json_r is malloc'd; config_r is initialised by the
+ * caller and disposed of by him.
+ */
+int xl_xen_config_get(libxl_ctx *ctx, const struct xl_migrate_args *args,
+                      uint32_t domid, libxl_domain_config *config_r,
+                      char **json_r);
+
+/* What came with xl's header.  -EINVAL after a line. */
+int xl_xen_config_parse(libxl_ctx *ctx, const char *json, size_t len,
+                        libxl_domain_config *config_r);
+
+/* ---- xl_xen_conf.c ---- */
+
+/*
+ * xl's own lock file, which every xl takes to count free memory and create a
+ * domain.  Waits at most timeout_us; -ETIMEDOUT after a line that says who
+ * has it.  *fd_r: close() releases it.
+ */
+int xl_xen_lock(uint64_t timeout_us, int *fd_r);
+
+/* As stock xl: balloons dom0 down, where xl.conf lets it, until config fits.
+ * The lock is held.  -ENOMEM after a line. */
+int xl_xen_free_memory(libxl_ctx *ctx, libxl_domain_config *config);
+
+/* ---- xl_xen_monitor.c ---- */
+
+/* Starts a process that honours on_poweroff and the like for domid from now
+ * on, and outlives this one.  Waits until it watches; -errno after a line. */
+int xl_xen_start_monitor(uint32_t domid);
+
+/* ---- xl_xen_guard.c ---- */
+
+/* It runs here, or is about to, and pages of it are elsewhere. */
+bool xl_xen_pages_missing(const char *uuid, uint32_t domid);
+
+/* ---- xl_xen_fallback.c ---- */
+
+/* Becomes the system's xl, which migrates as it always did.  Returns an exit
+ * status if there is none. */
+int xl_xen_fall_back(const struct xl_global *global,
+                     const struct xl_migrate_args *args);
+
+#endif /* XL_XEN_H */

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_xen_migrate.c: `xl migrate --postcopy DOMAIN HOST`, top to bottom: look
+ * before touching anything, start the carrier, let libxlpostcopy move the
+ * guest, and do what its outcome asks for.
+ *
+ * The engine decides who owns the guest, in a thread of libxlpostcopy's; here
+ * that is turned into deeds (destroy the copy, give it its name back, leave it
+ * suspended), words and an exit code.  A destination that cannot do post-copy
+ * has said so before the guest was touched: then the system's xl migrates,
+ * unless --postcopy=require was given.
+ */
+#include "xl_xen.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <libxl_event.h>
+
+#include "frames.h"
+#include "libxl_postcopy.h"
+#include "xl_migrate.h"
+#include "xl_signals.h"
+#include "xl_xen_record.h"
+
+/* A receiver has nothing left to do when the engine is done. */
+#define CHILD_END_TIMEOUT_MS  10000
+#define CHILD_FAIL_TIMEOUT_MS 3000
+
+struct xl_xen_migration
+{
+    struct xl_migration m; /* what it has in common with a local one */
+    libxl_ctx *ctx;
+    struct xl_xen_domain domain;
+    char away[XL_XEN_NAME_MAX + 20]; /* its name once it has left */
+    char *config_json;
+    struct xl_xen_record record;
+    struct libxl_postcopy_send_result sent;
+    bool renamed;
+    bool fall_back; /* nothing was touched, and stock can do it */
+};
+
+/* ---- Before anything is touched ------------------------------------------------ */
+
+/* Post-copy is not possible; *reason is the engine's, for the statistics. */
+static int refuse(struct xl_xen_migration *x, uint32_t reason, const char *why)
+{
+    x->m.result.refused = true;
+    x->m.result.refuse_reason = reason;
+    snprintf(x->m.why, sizeof(x->m.why), "%s", why);
+    x->fall_back = true;
+    return XL_EXIT_REFUSED;
+}
+
+static int check_state(const struct xl_xen_migration *x)
+{
+    const libxl_dominfo *info = &x->domain.info;
+    const char *name = x->domain.name;
+
+    if ( x->domain.domid == 0 )
+        xl_error("domain 0 cannot be migrated");
+    else if ( info->shutdown || info->dying )
+        xl_error("`%s` cannot be migrated: it %s", name,
+                 info->dying ? "is being destroyed"
+                 : info->shutdown_reason == LIBXL_SHUTDOWN_REASON_SUSPEND
+                     ? "is suspended"
+                     : "has shut down");
+    else if ( info->paused && info->domain_type == LIBXL_DOMAIN_TYPE_PVH )
+        xl_error("`%s` is paused and could not answer the request to suspend: "
+                 "`xl unpause` it first",
+                 name);
+    else
+        return 0;
+    return XL_EXIT_FAILED;
+}
+
+/* What earlier migrations have left. */
+static int check_records(const struct xl_xen_migration *x)
+{
+    struct xl_journal_record record;
+    const char *name = x->domain.name;
+
+    if ( xl_xen_pages_missing(x->domain.uuid, x->domain.domid) )
+    {
+        xl_error("`%s` cannot be migrated yet: pages of it are still on their "
+                 "way here",
+                 name);
+        return XL_EXIT_FAILED;
+    }
+    if ( !xl_journal_read(xl_xen_place(true), x->domain.uuid, &record) &&
+         record.owner == XC_SR_OWNER_COMMITTED )
+    {
+        xl_error("`%s` was handed over by an earlier migration whose outcome "
+                 "is not known; `xl migrate-status %s` shows what to do",
+                 name, name);
+        return XL_EXIT_UNKNOWN;
+    }
+    return 0;
+}
+
+static int check_config(struct xl_xen_migration *x)
+{
+    libxl_domain_config config;
+    char why[256] = "";
+    uint32_t reason = XC_SR_REASON_FAILED;
+    int status;
+
+    libxl_domain_config_init(&config);
+    status = xl_xen_config_get(x->ctx, &x->m.args, x->domain.domid, &config,
+                               &x->config_json);
+    if ( !status &&
+         libxl_postcopy_config_check(&config, &reason, why, sizeof(why)) )
+        status = refuse(x, reason, why);
+    libxl_domain_config_dispose(&config);
+    return status;
+}
+
+/* Everything that can be known without a receiver. */
+static int look(struct xl_xen_migration *x)
+{
+    struct xl_migration *m = &x->m;
+    int status = xl_xen_open(m->global, &x->ctx);
+
+    if ( !status )
+        status = xl_xen_find(x->ctx, m->args.name, &x->domain);
+    if ( status )
+        return status;
+    snprintf(x->away, sizeof(x->away), "%s%s", x->domain.name,
+             XL_XEN_SUFFIX_MIGRATEDAWAY);
+    status = check_state(x);
+    if ( !status )
+        status = check_records(x);
+    if ( !status )
+        status = check_config(x);
+    return status;
+}
+
+/* ---- Taking hold --------------------------------------------------------------- */
+
+static int resolve_target(struct xl_migration *m)
+{
+    char arguments[160], timeout[32] = "";
+    struct xl_remote_wish wish = {
+        .host = m->args.dest,
+        .carrier = m->args.carrier,
+        .remote_xl = m->args.remote_xl,
+        .arguments = arguments,
+    };
+
+    if ( m->args.timeout_s )
+        snprintf(timeout, sizeof(timeout), " --timeout %u", m->args.timeout_s);
+    snprintf(arguments, sizeof(arguments), "%smigrate-receive --postcopy%s%s%s",
+             m->global->verbose > 1    ? "-vv "
+             : m->global->verbose == 1 ? "-v "
+                                       : "",
+             m->args.paused ? " -p" : "", m->args.no_monitor ? " -e" : "",
+             timeout);
+    return xl_remote_command(&wish, &m->target.command);
+}
+
+/* libxl collects every child of this process; the carrier is ours. */
+static int on_reaped(pid_t pid, int status, void *user)
+{
+    struct xl_xen_migration *x = user;
+
+    return xl_child_note_reaped(&x->m.child, pid, status) ? 0
+                                                          : ERROR_UNKNOWN_CHILD;
+}
+
+static const libxl_childproc_hooks child_hooks = {
+    .chldowner = libxl_sigchld_owner_libxl,
+    .reaped_callback = on_reaped,
+};
+
+static int take_hold(struct xl_xen_migration *x)
+{
+    struct xl_migration *m = &x->m;
+    const char *name = x->domain.name;
+    int rc = xl_xen_record_open(&x->record, x->domain.uuid, name, true);
+
+    if ( rc == -EBUSY )
+        xl_error("another migration of `%s` is under way; `xl migrate-status "
+                 "%s` shows it",
+                 name, name);
+    if ( rc )
+        return XL_EXIT_FAILED;
+    x->record.journal.domid = x->domain.domid;
+    xl_xen_store_set(x->record.store, "domid", "%u", x->domain.domid);
+    xl_xen_store_set(x->record.store, "peer", "%s", m->args.dest);
+    m->place = xl_xen_place(true);
+    m->key = x->record.uuid;
+    rc = xl_migrate_open_requests(m);
+    if ( !rc )
+        rc = resolve_target(m);
+    if ( !rc )
+        rc = xl_child_start(&m->target, &m->receiver, &m->child);
+    if ( !rc )
+    {
+        libxl_childproc_setmode(x->ctx, &child_hooks, x);
+        return 0;
+    }
+    xl_error("cannot begin to migrate `%s`: %s; it goes on running here", name,
+             strerror(-rc));
+    return XL_EXIT_FAILED;
+}
+
+/* ---- The channel ------------------------------------------------------------------ */
+
+/* The receiver ended before its banner: what that tells, and what to do. */
+static void explain_receiver(struct xl_xen_migration *x)
+{
+    struct xl_migration *m = &x->m;
+    int status = m->child_status;
+    size_t at = strlen(m->why);
+
+    if ( status < 0 || !WIFEXITED(status) )
+        return;
+    if ( WEXITSTATUS(status) == 255 && !m->args.carrier )
+        snprintf(m->why + at, sizeof(m->why) - at,
+                 " (ssh: the host cannot be reached, or wants to ask "
+                 "something; `ssh %s true` shows)",
+                 m->args.dest);
+    else if ( WEXITSTATUS(status) == 127 )
+        snprintf(m->why + at, sizeof(m->why) - at,
+                 " (--remote-xl PATH says where xl is there)");
+    else if ( WEXITSTATUS(status) == XL_EXIT_FAILED ||
+              WEXITSTATUS(status) == XL_EXIT_USAGE )
+    {
+        /* The distribution's xl does not know our option. */
+        snprintf(m->why + at, sizeof(m->why) - at,
+                 " (it has said why, or it is the distribution's own xl, which "
+                 "knows no post-copy: --remote-xl PATH names another)");
+        x->fall_back = WEXITSTATUS(status) == XL_EXIT_FAILED ||
+                       WEXITSTATUS(status) == XL_EXIT_USAGE;
+    }
+}
+
+static int greet(struct xl_xen_migration *x)
+{
+    struct libxl_postcopy__buf b = { .data = NULL };
+    int rc;
+
+    libxl_postcopy__put_xl_header(&b, x->config_json, strlen(x->config_json));
+    rc = b.error ? b.error : xl_migrate_say_opening(&x->m, b.data, b.len);
+    if ( rc == -EPIPE )
+        explain_receiver(x);
+    if ( rc )
+        xl_migration_note_why(&x->m, rc);
+    libxl_postcopy__buf_dispose(&b);
+    return rc;
+}
+
+/* ---- Moving it -------------------------------------------------------------------- */
+
+static int put_record(void *ctx, enum xc_sr_owner owner,
+                      const uint8_t session[16], uint64_t epoch)
+{
+    struct xl_xen_migration *x = ctx;
+    int rc = xl_xen_record_put(&x->record, owner, session, epoch);
+
+    if ( !rc )
+        x->m.owner = owner;
+    return rc;
+}
+
+static void on_progress(void *ctx, const struct xc_sr_progress *p)
+{
+    struct xl_xen_migration *x = ctx;
+
+    xl_migrate_on_progress(&x->m, p);
+    xl_xen_record_progress(&x->record, &x->m.latest);
+}
+
+static void on_request(void *ctx)
+{
+    struct xl_xen_migration *x = ctx;
+
+    xl_migrate_on_request(&x->m);
+}
+
+/* The guest stands still: the name is free for its other self from now on. */
+static int before_commit(void *ctx)
+{
+    struct xl_xen_migration *x = ctx;
+    int rc = xl_xen_rename(x->ctx, x->domain.domid, x->domain.name, x->away);
+
+    if ( rc )
+        xl_error("cannot call the copy here %s (%s)", x->away,
+                 rc == -EEXIST ? "there is one of that name"
+                               : xl_xen_complaint());
+    else
+        x->renamed = true;
+    return rc;
+}
+
+static int run(struct xl_xen_migration *x)
+{
+    struct xl_migration *m = &x->m;
+    struct libxl_postcopy_send_params params = {
+        .domid = x->domain.domid,
+        .save = {
+            .send_fd = m->child.send_fd,
+            .recv_fd = m->child.recv_fd,
+            .stream_version = m->args.stream_version,
+            .policy = m->args.policy,
+            .max_bandwidth_bytes_per_s = m->args.bandwidth_bytes_per_s,
+            .max_postcopy_bandwidth_bytes_per_s =
+                m->args.postcopy_bandwidth_bytes_per_s,
+            .journal = { .put = put_record, .ctx = x },
+            .control = m->control,
+            .watch = { .fd = m->watch_fd, .on_ready = on_request, .ctx = x },
+            .log = &m->log,
+            .progress = on_progress,
+            .progress_ctx = x,
+            .ready_timeout_us = m->timeout_us,
+        },
+        .debug = m->args.debug,
+        .before_commit = before_commit,
+        .ctx = x,
+    };
+    int rc;
+
+    xl_xen_complaint_reset();
+    rc = libxl_postcopy_send(x->ctx, &params, &x->sent);
+    m->result = x->sent.engine;
+    return rc;
+}
+
+/* ---- What the outcome asks for ------------------------------------------------------- */
+
+/* It is theirs, complete: our copy goes. */
+static int finish_done(struct xl_xen_migration *x)
+{
+    struct xl_migration *m = &x->m;
+    int status;
+
+    xl_xen_complaint_reset();
+    if ( libxl_domain_destroy(x->ctx, x->domain.domid, NULL) )
+        xl_error("`%s` runs at %s, but its copy here, %s, cannot be removed "
+                 "(%s): xl destroy %s",
+                 x->domain.name, m->args.dest, x->away, xl_xen_complaint(),
+                 x->away);
+    else
+        xl_xen_record_forget(&x->record);
+    xl_child_end(&m->child, CHILD_END_TIMEOUT_MS, false, &status);
+    return XL_EXIT_DONE;
+}
+
+/* It is ours and runs, or should: under its name, and watched again. */
+static bool make_itself_again(struct xl_xen_migration *x)
+{
+    bool runs = !x->sent.engine.suspended_here ||
+                !libxl_postcopy_resume(x->ctx, x->domain.domid);
+
+    if ( x->renamed &&
+         xl_xen_rename(x->ctx, x->domain.domid, x->away, x->domain.name) )
+        xl_error("`%s` is still called %s here (%s)", x->domain.name, x->away,
+                 xl_xen_complaint());
+    /* Whoever watched it has left when it suspended. */
+    if ( runs && x->sent.suspended && !x->m.args.no_monitor )
+        (void)xl_xen_start_monitor(x->domain.domid);
+    return runs;
+}
+
+static int finish_resumed(struct xl_xen_migration *x)
+{
+    struct xl_migration *m = &x->m;
+    const char *name = x->domain.name;
+    int status;
+    bool runs = make_itself_again(x);
+
+    if ( runs )
+        xl_xen_record_forget(&x->record);
+    xl_child_end(&m->child, CHILD_FAIL_TIMEOUT_MS, true, &status);
+    if ( m->result.refused )
+    {
+        x->fall_back = true;
+        return XL_EXIT_REFUSED;
+    }
+    if ( x->fall_back )
+        return XL_EXIT_FAILED;
+    if ( runs )
+        xl_error("`%s` was not migrated: %s; it runs here", name, m->why);
+    else
+        xl_error("`%s` was not migrated (%s); it is still suspended here, and "
+                 "resuming it failed (%s)",
+                 name, m->why, xl_xen_complaint());
+    return XL_EXIT_FAILED;
+}
+
+/* Nobody here can tell who runs it. */
+static int finish_unknown(struct xl_xen_migration *x)
+{
+    struct xl_migration *m = &x->m;
+    const char *name = x->domain.name;
+    int status;
+
+    xl_child_end(&m->child, CHILD_FAIL_TIMEOUT_MS, false, &status);
+    xl_error("`%s` was handed over, and then: %s", name, m->why);
+    xl_error("it may run at %s, so it is kept here as %s, suspended, with all "
+             "its memory",
+             m->args.dest, x->away);
+    xl_error("`xl migrate-status %s` shows what to do; never resume it here "
+             "while it is there",
+             name);
+    return XL_EXIT_UNKNOWN;
+}
+
+static int finish(struct xl_xen_migration *x, int rc)
+{
+    struct xl_migration *m = &x->m;
+
+    xl_progress_end(&m->progress);
+    m->owner = m->result.owner;
+    if ( rc )
+        xl_migration_note_why(m, rc);
+    /* A failure before anything was recorded: it was ours all along. */
+    if ( rc && m->owner == XC_SR_OWNER_NONE )
+        m->owner = XC_SR_OWNER_RESUMED;
+    xl_log_release(m->why[0] ? m->why : NULL);
+    if ( m->owner == XC_SR_OWNER_DONE )
+        return finish_done(x);
+    if ( m->owner == XC_SR_OWNER_RESUMED )
+        return finish_resumed(x);
+    return finish_unknown(x);
+}
+
+/* ---- The story ------------------------------------------------------------------------ */
+
+static int migrate(struct xl_xen_migration *x)
+{
+    struct xl_migration *m = &x->m;
+    int status = look(x);
+
+    if ( !status )
+        status = take_hold(x);
+    if ( status )
+        return status;
+    xl_progress_init(&m->progress, m->args.progress, x->domain.name);
+    if ( greet(x) )
+        m->result.owner = m->owner = XC_SR_OWNER_RESUMED;
+    status = finish(x, m->why[0] ? -EIO : run(x));
+    return status;
+}
+
+static void dispose(struct xl_xen_migration *x)
+{
+    struct xl_migration *m = &x->m;
+    int status;
+
+    xl_log_release(NULL);
+    xl_child_end(&m->child, CHILD_FAIL_TIMEOUT_MS, true, &status);
+    xl_migrate_close_requests(m);
+    xl_xen_record_close(&x->record);
+    xl_target_dispose(&m->target);
+    xl_xen_domain_dispose(&x->domain);
+    free(x->config_json);
+    if ( x->ctx )
+        libxl_ctx_free(x->ctx);
+    libxl_postcopy_fini();
+}
+
+/* Post-copy is not possible: what now is what the user said. */
+static int go_on_without(const struct xl_xen_migration *x, int status)
+{
+    const struct xl_migration *m = &x->m;
+
+    if ( !x->fall_back )
+        return status;
+    if ( m->args.require_postcopy )
+    {
+        xl_error("`%s` was not migrated: no post-copy: %s; it was not touched "
+                 "and runs here",
+                 m->args.name, m->why);
+        return status;
+    }
+    xl_note("NO POST-COPY for `%s`: %s", m->args.name, m->why);
+    xl_note("going on with an ordinary live migration by the system's xl, "
+            "which may take long or not end for a busy guest "
+            "(--postcopy=require would have stopped here)");
+    return xl_xen_fall_back(m->global, &m->args);
+}
+
+/* Before there is a thread: libxl is told of our helper by the environment. */
+static int prepare_process(struct xl_migration *m)
+{
+    char why[300] = "", shim[PATH_MAX];
+    int rc = xl_xen_check_place(why, sizeof(why));
+
+    if ( !rc )
+        rc = libxl_postcopy_init(xl_xen_shim(shim, sizeof(shim)), why,
+                                 sizeof(why));
+    if ( !rc )
+        rc = xl_signals_init(&m->signal_fd);
+    if ( !rc )
+        return 0;
+    xl_error("cannot migrate: %s", *why ? why : strerror(-rc));
+    return XL_EXIT_FAILED;
+}
+
+int xl_cmd_xen_migrate(const struct xl_global *global, int argc, char **argv)
+{
+    struct xl_xen_migration *x = calloc(1, sizeof(*x));
+    const struct xl_command *command = xl_command_find_xen(argv[0]);
+    char why[256] = "";
+    int status;
+
+    if ( !x )
+        return XL_EXIT_FAILED;
+    xl_migration_init(&x->m, global);
+    x->record.lock_fd = x->record.journal.dir_fd = -1;
+    libxl_dominfo_init(&x->domain.info);
+    if ( xl_migrate_args_parse_xen(argc, argv, &x->m.args, why, sizeof(why)) )
+    {
+        free(x);
+        return xl_usage_error(command, "%s", why);
+    }
+    xl_migration_take_args(&x->m);
+    status = xl_migration_open_stats(&x->m);
+    if ( !status )
+        status = prepare_process(&x->m);
+    if ( !status )
+    {
+        status = migrate(x);
+        dispose(x);
+        xl_migration_tell_story(&x->m, status, NULL);
+        xl_migration_close_stats(&x->m);
+        status = go_on_without(x, status);
+    }
+    free(x);
+    return status;
+}

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_xen_receive.c: `xl migrate-receive --postcopy`, the other end of
+ * xl_xen_migrate.c, started by it through ssh.
+ *
+ * Standard input and output are the channel; messages go to stderr, which is
+ * the sender's terminal.  Reads what stands before libxl's header and creates
+ * NAME--incoming by libxlpostcopy, which fills it and decides whether it runs.
+ * From then on the guest depends on this process: it brings the missing pages
+ * in.  So it outlives ssh, keeps its memory where it is, and sees to it that
+ * nobody saves the guest before it is whole.
+ */
+#include "xl_xen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "frames.h"
+#include "libxl_postcopy.h"
+#include "xl_migrate_args.h"
+#include "xl_receive.h"
+#include "xl_signals.h"
+#include "xl_transport.h"
+#include "xl_xen_record.h"
+
+/* Somebody else may be creating a large domain. */
+#define LOCK_TIMEOUT_US     UINT64_C(300000000)
+#define COURTESY_TIMEOUT_US UINT64_C(5000000)
+/* An event channel that no guest has: who wants to suspend it through that
+ * one, as every stock save does, is told at once that it is not there. */
+#define NO_SUCH_CHANNEL     "1000000"
+
+struct xl_xen_receiver
+{
+    const struct xl_global *global;
+    struct xl_receive_args args;
+    struct xc_sr_log log;
+    uint64_t timeout_us;
+    int recv_fd, send_fd, signal_fd;
+    struct xc_sr_control *control;
+    struct libxl_postcopy__frames frames;
+    libxl_ctx *ctx; /* NULL once the guest runs */
+    libxl_domain_config config;
+    char name[XL_XEN_NAME_MAX + 1];
+    char incoming[XL_XEN_NAME_MAX + 20];
+    struct xl_xen_record record;
+    int lock_fd; /* xl's; -1: not held */
+    uint32_t domid;
+    struct libxl_postcopy_receive_result result;
+};
+
+static void on_signal(void *ctx)
+{
+    struct xl_xen_receiver *r = ctx;
+
+    if ( xl_signals_take(r->signal_fd) )
+        (void)xc_sr_control_abort(r->control);
+}
+
+/* ---- What stands before libxl's header -------------------------------------------- */
+
+static int read_opening(struct xl_xen_receiver *r)
+{
+    uint64_t deadline_us = xl_now_us() + r->timeout_us;
+    enum libxl_postcopy__frame_event ev = LIBXL_PC_EV_MORE;
+    int rc = 0;
+
+    libxl_postcopy__frames_init(&r->frames, LIBXL_PC_START_XL);
+    while ( !rc && ev != LIBXL_PC_EV_XL_HEADER )
+        rc = xl_read_frames(r->recv_fd, &r->frames, deadline_us, r->signal_fd,
+                            &ev);
+    if ( !rc )
+        rc = xl_xen_config_parse(r->ctx, r->frames.xl.config,
+                                 r->frames.xl.config_len, &r->config);
+    if ( rc )
+        return rc;
+    snprintf(r->name, sizeof(r->name), "%s", r->config.c_info.name);
+    snprintf(r->incoming, sizeof(r->incoming), "%s%s", r->name,
+             XL_XEN_SUFFIX_INCOMING);
+    free(r->config.c_info.name);
+    r->config.c_info.name = strdup(r->incoming);
+    return r->config.c_info.name ? 0 : -ENOMEM;
+}
+
+/* ---- Room for it -------------------------------------------------------------------- */
+
+/* The name may be taken by the very guest, which comes from this host. */
+static int check_name(struct xl_xen_receiver *r)
+{
+    char uuid[XL_XEN_UUID_LEN];
+    uint32_t domid;
+
+    xl_xen_uuid_of_name(r->ctx, r->name, uuid, &domid);
+    if ( !uuid[0] || !strcmp(uuid, r->record.uuid) )
+        return 0;
+    xl_error("there is a domain `%s` here already (%u), which is another "
+             "guest",
+             r->name, domid);
+    return -EEXIST;
+}
+
+/* One that an attempt left behind goes; whoever made it holds no record. */
+static int clear_stale(struct xl_xen_receiver *r)
+{
+    char uuid[XL_XEN_UUID_LEN];
+    uint32_t domid;
+
+    xl_xen_uuid_of_name(r->ctx, r->incoming, uuid, &domid);
+    if ( !uuid[0] )
+        return 0;
+    if ( strcmp(uuid, r->record.uuid) )
+    {
+        xl_error("`%s` is in use here: another guest of that name arrives",
+                 r->incoming);
+        return -EBUSY;
+    }
+    if ( xl_xen_pages_missing(uuid, domid) )
+    {
+        xl_error("`%s`, domain %u, is left of a migration that has been "
+                 "promised something; `xl migrate-status %s` tells more",
+                 r->incoming, domid, r->incoming);
+        return -EBUSY;
+    }
+    xl_note("removing `%s`, which an earlier attempt has left here",
+            r->incoming);
+    return libxl_domain_destroy(r->ctx, domid, NULL) ? -EIO : 0;
+}
+
+static int make_room(struct xl_xen_receiver *r)
+{
+    char uuid[XL_XEN_UUID_LEN];
+    int rc;
+
+    xl_xen_uuid_text(&r->config.c_info.uuid, uuid);
+    rc = xl_xen_record_open(&r->record, uuid, r->name, false);
+    if ( rc == -EBUSY )
+        xl_error("another migration of `%s` to this host is under way",
+                 r->name);
+    if ( !rc )
+        rc = check_name(r);
+    if ( !rc )
+        rc = clear_stale(r);
+    if ( !rc )
+        rc = xl_xen_lock(LOCK_TIMEOUT_US, &r->lock_fd);
+    if ( !rc )
+        rc = xl_xen_free_memory(r->ctx, &r->config);
+    return rc;
+}
+
+static void unlock(struct xl_xen_receiver *r)
+{
+    if ( r->lock_fd >= 0 )
+        close(r->lock_fd);
+    r->lock_fd = -1;
+}
+
+/* ---- While it arrives ------------------------------------------------------------------ */
+
+static void allow_saving(struct xl_xen_receiver *r, bool allow)
+{
+    char path[80];
+
+    if ( r->domid == (uint32_t)INVALID_DOMID )
+        return;
+    snprintf(path, sizeof(path),
+             "/local/domain/%u/device/suspend/event-channel", r->domid);
+    xl_xen_store_set(r->record.store, path, "%s", allow ? "" : NO_SUCH_CHANNEL);
+}
+
+static void on_created(void *ctx, uint32_t domid)
+{
+    struct xl_xen_receiver *r = ctx;
+
+    r->domid = domid;
+    r->record.journal.domid = domid;
+    xl_xen_store_set(r->record.store, "domid", "%u", domid);
+}
+
+static int on_prepared(void *ctx, uint32_t domid)
+{
+    struct xl_xen_receiver *r = ctx;
+
+    (void)domid;
+    unlock(r);
+    return check_name(r);
+}
+
+/* Nothing that the host runs short of may stop the pages from coming in. */
+static void harden(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+    if ( fd < 0 || write(fd, "-1000", 5) != 5 )
+        xl_note("the out-of-memory killer may choose this process: %s",
+                strerror(errno));
+    if ( fd >= 0 )
+        close(fd);
+    if ( mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) )
+        xl_note("this process may be swapped out: %s", strerror(errno));
+}
+
+/*
+ * A terminal, or an ssh, that takes no more of our words must not hold us up.
+ * What others write through the same pipe is not changed by that; a socket
+ * cannot be opened again, and is nobody else's.
+ */
+static void never_wait_for_stderr(void)
+{
+    int flags = fcntl(STDERR_FILENO, F_GETFL);
+    struct stat st;
+    int fd;
+
+    if ( flags < 0 || fstat(STDERR_FILENO, &st) || S_ISREG(st.st_mode) )
+        return;
+    fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if ( fd >= 0 )
+    {
+        dup2(fd, STDERR_FILENO);
+        close(fd);
+    }
+    else if ( S_ISSOCK(st.st_mode) )
+        (void)fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
+}
+
+static void start_monitor(const struct xl_xen_receiver *r)
+{
+    if ( !r->args.no_monitor )
+        (void)xl_xen_start_monitor(r->domid);
+}
+
+static void on_running(void *ctx, uint32_t domid)
+{
+    struct xl_xen_receiver *r = ctx;
+
+    r->domid = domid;
+    allow_saving(r, false);
+    if ( xl_xen_rename(r->ctx, domid, r->incoming, r->name) )
+        xl_error("`%s` runs here, but under the name %s (%s)", r->name,
+                 r->incoming, xl_xen_complaint());
+    libxl_ctx_free(r->ctx);
+    r->ctx = NULL;
+    start_monitor(r);
+    never_wait_for_stderr();
+    harden();
+}
+
+static int run(struct xl_xen_receiver *r)
+{
+    struct libxl_postcopy_receive_params params = {
+        .config = &r->config,
+        .restore = {
+            .recv_fd = r->recv_fd,
+            .send_fd = r->send_fd,
+            .leave_paused = r->args.paused,
+            .journal = { .put = xl_xen_record_put, .ctx = &r->record },
+            .control = r->control,
+            .watch = { .fd = r->signal_fd, .on_ready = on_signal, .ctx = r },
+            .log = &r->log,
+            .progress = xl_xen_record_progress,
+            .progress_ctx = &r->record,
+        },
+        .created = on_created,
+        .prepared = on_prepared,
+        .running = on_running,
+        .ctx = r,
+    };
+
+    if ( r->args.timeout_s )
+    {
+        params.restore.commit_timeout_us = r->timeout_us;
+        /* The sender may wait that long for its guest, and then tell us. */
+        params.restore.stall_timeout_us = 2 * r->timeout_us;
+    }
+    xl_xen_complaint_reset();
+    return libxl_postcopy_receive(r->ctx, &params, &r->result);
+}
+
+/* ---- A stream of stock Xen: stock xl's handshake ------------------------------------------ */
+
+static int wait_for_permission(struct xl_xen_receiver *r)
+{
+    uint64_t deadline_us = xl_now_us() + r->timeout_us;
+    char got[80] = "";
+    int rc = xl_write_exact(r->send_fd, XL_TEXT_READY, sizeof(XL_TEXT_READY),
+                            deadline_us, -1);
+
+    if ( !rc )
+        rc = xl_expect(r->recv_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO), deadline_us,
+                       r->signal_fd, got);
+    if ( rc )
+        xl_error("the sender did not permit `%s` to run here: %s", r->name,
+                 rc == -EPIPE ? "it ended the connection" : strerror(-rc));
+    return rc;
+}
+
+static int start_guest(struct xl_xen_receiver *r)
+{
+    int rc = xl_xen_rename(r->ctx, r->domid, r->incoming, r->name);
+
+    if ( !rc && !r->args.paused &&
+         libxl_domain_unpause(r->ctx, r->domid, NULL) )
+        rc = -EIO;
+    if ( rc )
+        xl_error("cannot start `%s` here: %s", r->name,
+                 rc == -EEXIST ? "its name is in use" : xl_xen_complaint());
+    return rc;
+}
+
+static void report(struct xl_xen_receiver *r, uint8_t status)
+{
+    uint8_t text[sizeof(XL_TEXT_REPORT) + 1];
+    uint64_t deadline_us = xl_now_us() + COURTESY_TIMEOUT_US;
+
+    memcpy(text, XL_TEXT_REPORT, sizeof(XL_TEXT_REPORT));
+    text[sizeof(XL_TEXT_REPORT)] = status;
+    if ( xl_write_exact(r->send_fd, text, sizeof(text), deadline_us, -1) )
+        xl_error("the sender does not learn that `%s` %s", r->name,
+                 status ? "failed to start" : "runs here");
+}
+
+static int finish_plain(struct xl_xen_receiver *r)
+{
+    int rc = wait_for_permission(r);
+    bool permitted = !rc, gone;
+
+    if ( permitted )
+    {
+        rc = start_guest(r);
+        report(r, rc ? 1 : 0);
+    }
+    if ( !rc )
+    {
+        start_monitor(r);
+        xl_xen_record_forget(&r->record);
+        return XL_EXIT_DONE;
+    }
+    gone = !libxl_domain_destroy(r->ctx, r->domid, NULL);
+    if ( !gone )
+        xl_error("cannot remove %s: %s; `xl destroy %u` does", r->incoming,
+                 xl_xen_complaint(), r->domid);
+    else
+        xl_xen_record_forget(&r->record);
+    /* Only a copy that is gone gives the sender its guest back. */
+    if ( gone && permitted )
+        (void)xl_write_exact(r->send_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO),
+                             xl_now_us() + COURTESY_TIMEOUT_US, -1);
+    return XL_EXIT_FAILED;
+}
+
+/* ---- How it ended -------------------------------------------------------------------------- */
+
+/*
+ * The source forgets what it did once it knows how we ended, and says so; not
+ * before that may we.
+ */
+static void settle_record(struct xl_xen_receiver *r, const char *known)
+{
+    if ( !r->record.put || r->result.engine.end_seen )
+        xl_xen_record_forget(&r->record);
+    else
+        xl_note("`%s` %s; its source may not know that yet, so the record of "
+                "it stays in %s",
+                r->name, known, xl_xen_place(false));
+}
+
+static int finish_missing(struct xl_xen_receiver *r)
+{
+    /* The record stays: it is what an operator, or recovery, goes by. */
+    (void)xl_xen_record_put(&r->record, XC_SR_OWNER_LOST, r->record.session,
+                            r->record.epoch);
+    xl_error("`%s` runs here but pages of it are missing for good: %s", r->name,
+             r->result.engine.why);
+    xl_error("give it up: `xl destroy %s` here; its source has kept it with "
+             "all its memory",
+             r->name);
+    return XL_EXIT_UNKNOWN;
+}
+
+static int finish(struct xl_xen_receiver *r, int rc)
+{
+    const struct xc_sr_restore_result *engine = &r->result.engine;
+
+    r->domid = r->result.domid;
+    if ( !rc && engine->plain )
+        return finish_plain(r);
+    if ( engine->owner == XC_SR_OWNER_FINISHED )
+    {
+        allow_saving(r, true);
+        settle_record(r, "is here with all its memory");
+        return XL_EXIT_DONE;
+    }
+    if ( engine->owner == XC_SR_OWNER_OWNER && engine->ran )
+        return finish_missing(r);
+    if ( r->result.not_destroyed )
+        xl_error("cannot remove %s: %s; `xl destroy %s` does", r->incoming,
+                 xl_xen_complaint(), r->incoming);
+    else
+        settle_record(r, "never ran here and never will");
+    xl_error("`%s` was not taken in: %s", r->name,
+             engine->why[0]        ? engine->why
+             : *xl_xen_complaint() ? xl_xen_complaint()
+                                   : strerror(-rc));
+    return XL_EXIT_FAILED;
+}
+
+/* ---- The story ------------------------------------------------------------------------------ */
+
+static int begin(struct xl_xen_receiver *r)
+{
+    char why[300] = "", shim[PATH_MAX];
+    int rc = xl_channel_take(&r->recv_fd, &r->send_fd);
+
+    if ( !rc )
+        rc = xl_xen_check_place(why, sizeof(why));
+    if ( !rc )
+        rc = libxl_postcopy_init(xl_xen_shim(shim, sizeof(shim)), why,
+                                 sizeof(why));
+    if ( !rc )
+        rc = xl_channel_outlive_sender(&r->signal_fd);
+    if ( !rc )
+        rc = xc_sr_control_new(&r->control);
+    if ( rc )
+        xl_error("cannot start: %s", *why ? why : strerror(-rc));
+    return rc;
+}
+
+static int receive(struct xl_xen_receiver *r)
+{
+    int rc, status;
+
+    if ( begin(r) )
+        return XL_EXIT_FAILED;
+    status = xl_xen_open(r->global, &r->ctx);
+    if ( status )
+        return status;
+    rc = xl_write_exact(r->send_fd, XL_TEXT_BANNER, sizeof(XL_TEXT_BANNER) - 1,
+                        xl_now_us() + r->timeout_us, -1);
+    if ( rc )
+        xl_error("the sender does not listen: %s", strerror(-rc));
+    if ( !rc )
+        rc = read_opening(r);
+    if ( !rc )
+        rc = make_room(r);
+    return rc ? XL_EXIT_FAILED : finish(r, run(r));
+}
+
+static void dispose(struct xl_xen_receiver *r)
+{
+    unlock(r);
+    xl_xen_record_close(&r->record);
+    libxl_domain_config_dispose(&r->config);
+    if ( r->ctx )
+        libxl_ctx_free(r->ctx);
+    libxl_postcopy_fini();
+    xc_sr_control_free(r->control);
+    libxl_postcopy__frames_dispose(&r->frames);
+}
+
+int xl_cmd_xen_migrate_receive(const struct xl_global *global, int argc,
+                               char **argv)
+{
+    struct xl_xen_receiver r = { .global = global, .domid = INVALID_DOMID };
+    const struct xl_command *command = xl_command_find_xen(argv[0]);
+    char why[256];
+    int status;
+
+    if ( xl_receive_args_parse_xen(argc, argv, &r.args, why, sizeof(why)) )
+        return xl_usage_error(command, "%s", why);
+    if ( isatty(STDIN_FILENO) )
+        return xl_usage_error(command, "standard input is a terminal; `xl "
+                                       "migrate` starts this command");
+    r.recv_fd = r.send_fd = r.signal_fd = r.lock_fd = -1;
+    r.record.lock_fd = r.record.journal.dir_fd = -1;
+    r.timeout_us =
+        (r.args.timeout_s ? r.args.timeout_s : XL_DEFAULT_TIMEOUT_S) *
+        UINT64_C(1000000);
+    libxl_domain_config_init(&r.config);
+    xl_set_message_prefix("xl migrate-receive: ");
+    xl_log_init(global, &r.log);
+    status = receive(&r);
+    dispose(&r);
+    return status;
+}
