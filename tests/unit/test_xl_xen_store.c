@@ -61,8 +61,8 @@ static void note(struct daemon *d, uint32_t type, const char *body,
     else
         return;
     pthread_mutex_lock(&d->lock);
-    if ( strlen(d->log) + strlen(line) < sizeof(d->log) )
-        strcat(d->log, line);
+    snprintf(d->log + strlen(d->log), sizeof(d->log) - strlen(d->log), "%s",
+             line);
     pthread_mutex_unlock(&d->lock);
 }
 
