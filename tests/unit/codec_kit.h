@@ -81,7 +81,8 @@ static const struct kit_stream kit_streams[] = {
         K(PAGE_DATA), K(POSTCOPY_BEGIN), K(X86_TSC_INFO), K(HVM_CONTEXT),
         K(HVM_PARAMS), K(POSTCOPY_PFNS_BEGIN), K(POSTCOPY_PFNS),
         K(POSTCOPY_TRANSITION), KIT_UPPER, K(POSTCOPY_PAGE_DATA),
-        K(POSTCOPY_COMMIT), K(ZERO_PAGES), K(END), KIT_STOP } },
+        K(POSTCOPY_COMMIT), K(ZERO_PAGES), K(POSTCOPY_KEEPALIVE), K(END),
+        KIT_STOP } },
     { "aborted-3", XC_SR_FORWARD, 3, KIT_HEAD_HVM,
       { K(POSTCOPY_ADVISE), K(STATIC_DATA_END), K(PAGE_DATA),
         K(POSTCOPY_ABORT), KIT_STOP } },
@@ -99,8 +100,8 @@ static const struct kit_stream kit_streams[] = {
     { "back-nak-3", XC_SR_BACK, 3, KIT_HEAD_NONE,
       { K(POSTCOPY_READY), K(POSTCOPY_NAK), KIT_STOP } },
     { "back-recover-3", XC_SR_BACK, 3, KIT_HEAD_RESUMING,
-      { K(POSTCOPY_RECOVER), K(POSTCOPY_RUNNING), K(POSTCOPY_COMPLETE),
-        KIT_STOP } },
+      { K(POSTCOPY_RECOVER), K(POSTCOPY_RUNNING), K(POSTCOPY_ALIVE),
+        K(POSTCOPY_COMPLETE), KIT_STOP } },
 };
 /* clang-format on */
 #undef K

@@ -194,7 +194,7 @@ static inline void kit_our_body(struct xc_sr_writer *w, enum xc_sr_rec rec,
         break;
     case XC_SR_REC_POSTCOPY_RECOVER:
         kit_session_epoch(w, epoch);
-        kit_u32s(w, XC_SR_RECOVER_OWNER, 0);
+        kit_u32s(w, XC_SR_RECOVER_OWNER, XC_SR_FEATURES_ALL);
         xc_sr__write_u64(w, KIT_NR_PFNS);
         xc_sr__write_u64(w, ~0ULL);
         xc_sr__write_u64(w, 0xfffffffffULL);

@@ -11,8 +11,10 @@
 
 struct journal
 {
-    enum xc_sr_owner seen[8];
+    enum xc_sr_owner seen[64];
     unsigned int nr;
+    uint8_t session[16];
+    uint64_t epoch;
     enum xc_sr_owner fail_on;
 };
 
@@ -39,8 +41,8 @@ static int put_journal(void *ctx, enum xc_sr_owner owner,
 {
     struct journal *j = ctx;
 
-    (void)session;
-    (void)epoch;
+    memcpy(j->session, session, sizeof(j->session));
+    j->epoch = epoch;
     if ( j->fail_on == owner )
         return -EIO;
     ck_assert_uint_lt(j->nr, XC_SR_ARRAY_SIZE(j->seen));
@@ -104,7 +106,7 @@ static void *run_restore(void *arg)
     return NULL;
 }
 
-static void run(struct pair *p)
+static __attribute__((unused)) void run(struct pair *p)
 {
     pthread_t thread;
 
@@ -130,7 +132,7 @@ static void assert_memory_equal(const struct pair *p)
     }
 }
 
-static void assert_moved(const struct pair *p)
+static __attribute__((unused)) void assert_moved(const struct pair *p)
 {
     ck_assert_msg(p->save_rc == 0, "save: %d %s", p->save_rc, p->saved.why);
     ck_assert_msg(p->restore_rc == 0, "restore: %d %s", p->restore_rc,

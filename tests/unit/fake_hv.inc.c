@@ -97,6 +97,11 @@ static int fake_unpause(struct xc_sr_hv *hv, bool leave_paused)
     struct fake_guest *g = guest_of(hv);
     uint64_t one = 1;
 
+    if ( g->paused )
+    {
+        g->paused = false;
+        return 0;
+    }
     if ( g->unpause_failures )
     {
         g->unpause_failures--;
@@ -117,6 +122,13 @@ static int fake_unpause(struct xc_sr_hv *hv, bool leave_paused)
             g->faults[g->nr_faults++] = pfn;
     if ( g->nr_faults && write(g->event_fd, &one, sizeof(one)) < 0 )
         return -errno;
+    return 0;
+}
+
+static int fake_pause(struct xc_sr_hv *hv)
+{
+    guest_of(hv)->paused = true;
+    guest_of(hv)->pauses++;
     return 0;
 }
 
@@ -409,6 +421,7 @@ static const struct xc_sr_hv_ops fake_ops = {
     .resume = fake_resume,
     .retain = fake_retain,
     .unpause = fake_unpause,
+    .pause = fake_pause,
     .gone_fd = fake_gone_fd,
     .is_gone = fake_is_gone,
     .page_types = fake_page_types,

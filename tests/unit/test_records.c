@@ -52,6 +52,8 @@ START_TEST(numbers_are_those_of_the_specifications)
         { XC_SR_REC_POSTCOPY_ACK, XC_SR_NO_TYPE, 0x12a },
         { XC_SR_REC_ZERO_PAGES, XC_SR_NO_TYPE, 0x12b },
         { XC_SR_REC_POSTCOPY_STATS, XC_SR_NO_TYPE, 0x12d },
+        { XC_SR_REC_POSTCOPY_KEEPALIVE, XC_SR_NO_TYPE, 0x12e },
+        { XC_SR_REC_POSTCOPY_ALIVE, XC_SR_NO_TYPE, 0x12f },
     };
 
     ck_assert_uint_eq(XC_SR_ARRAY_SIZE(numbers), XC_SR_REC_COUNT);
@@ -332,7 +334,7 @@ START_TEST(descriptions_say_what_is_inside)
           "epoch 0, reason 8 (failed): d\xc3\xa9sol\xc3\xa9, no." },
         { XC_SR_REC_POSTCOPY_RECOVER,
           "POSTCOPY_RECOVER (0x128), session 0102030405060708090a0b0c0d0e0f10,"
-          " epoch 0, record owner, 100 of 100 pages present" },
+          " epoch 0, record owner, which of 100 pages are present" },
         { XC_SR_REC_POSTCOPY_STATS,
           "POSTCOPY_STATS (0x12d), 3 values, 5 faults" },
         { XC_SR_REC_POSTCOPY_PFNS, "POSTCOPY_PFNS (0x112), 32 octets" },
@@ -347,7 +349,8 @@ START_TEST(descriptions_say_what_is_inside)
         xc_sr__writer_init(&w, 3);
         kit_record(&w, cases[i].rec, 0);
         record.length = xc_sr__le32(w.buf + 4);
-        if ( xc_sr__rec_body(cases[i].rec) == XC_SR_BODY_WHOLE )
+        if ( xc_sr__rec_body(cases[i].rec) == XC_SR_BODY_WHOLE ||
+             cases[i].rec == XC_SR_REC_POSTCOPY_RECOVER )
             record.body = w.buf + 8;
         ck_assert_str_eq(xc_sr__record_describe(&record, 3, text, sizeof(text)),
                          cases[i].text);

@@ -78,6 +78,7 @@ struct xc_sr_body_shape
     uint64_t zero_bits;  /* of an entry */
     uint64_t nr_pfns;    /* pfns are below this */
     uint16_t types;      /* bit per type nibble that may occur */
+    uint64_t last_zero_bits; /* of the last entry: the end of a bitmap */
 };
 
 /* Fills in all but record and type; returns error. */

@@ -17,11 +17,14 @@ int xc_sr_control_new(struct xc_sr_control **control_r)
 
     if ( !control )
         return -ENOMEM;
+    control->send_fd = control->recv_fd = -1;
+    pthread_mutex_init(&control->lock, NULL);
     control->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if ( control->fd < 0 )
     {
         int rc = -errno;
 
+        pthread_mutex_destroy(&control->lock);
         free(control);
         return rc;
     }
@@ -33,8 +36,18 @@ void xc_sr_control_free(struct xc_sr_control *control)
 {
     if ( !control )
         return;
+    xc_sr__close_pair(control->send_fd, control->recv_fd);
     close(control->fd);
+    pthread_mutex_destroy(&control->lock);
     free(control);
+}
+
+void xc_sr__close_pair(int send_fd, int recv_fd)
+{
+    if ( send_fd >= 0 )
+        close(send_fd);
+    if ( recv_fd >= 0 && recv_fd != send_fd )
+        close(recv_fd);
 }
 
 static int wake(struct xc_sr_control *control)
@@ -57,6 +70,52 @@ int xc_sr_control_abort(struct xc_sr_control *control)
 {
     atomic_store(&control->abort, true);
     return wake(control);
+}
+
+int xc_sr_control_stop_waiting(struct xc_sr_control *control)
+{
+    atomic_store(&control->stop_waiting, true);
+    return wake(control);
+}
+
+int xc_sr_control_reconnect(struct xc_sr_control *control, int send_fd,
+                            int recv_fd)
+{
+    int old_send_fd, old_recv_fd;
+
+    if ( send_fd < 0 || recv_fd < 0 )
+        return -EBADF;
+    pthread_mutex_lock(&control->lock);
+    old_send_fd = control->send_fd;
+    old_recv_fd = control->recv_fd;
+    control->send_fd = send_fd;
+    control->recv_fd = recv_fd;
+    atomic_store(&control->has_pair, true);
+    pthread_mutex_unlock(&control->lock);
+    xc_sr__close_pair(old_send_fd, old_recv_fd);
+    /* Polled at least ten times a second all the same. */
+    (void)wake(control);
+    return 0;
+}
+
+bool xc_sr__control_take_pair(struct xc_sr_control *control, int *send_fd_r,
+                              int *recv_fd_r)
+{
+    bool has;
+
+    if ( !xc_sr__control_has_pair(control) )
+        return false;
+    pthread_mutex_lock(&control->lock);
+    has = control->send_fd >= 0;
+    if ( has )
+    {
+        *send_fd_r = control->send_fd;
+        *recv_fd_r = control->recv_fd;
+        control->send_fd = control->recv_fd = -1;
+        atomic_store(&control->has_pair, false);
+    }
+    pthread_mutex_unlock(&control->lock);
+    return has;
 }
 
 void xc_sr__control_drain(struct xc_sr_control *control)

@@ -121,7 +121,9 @@ struct xc_sr_hv_ops
      * started; -EINPROGRESS that nobody knows; -EALREADY that it is being
      * done and may wait for pages: serve some and call again. */
     int (*unpause)(struct xc_sr_hv *hv, bool leave_paused);
-    /* Destination: stop and start all vCPUs (loss of the peer). */
+    /* Destination, after unpause(): stops all vCPUs (the peer is lost), also
+     * those that wait for a page.  The next unpause() ends that and nothing
+     * else: a guest that its administrator has paused stays paused. */
     int (*pause)(struct xc_sr_hv *hv);
     /* Readable when the domain is gone or shut down; -1: none. */
     int (*gone_fd)(struct xc_sr_hv *hv);

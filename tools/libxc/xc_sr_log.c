@@ -65,6 +65,7 @@ const char *xc_sr_phase_name(enum xc_sr_phase phase)
         [XC_SR_PHASE_SUSPEND] = "suspend",
         [XC_SR_PHASE_HANDOVER] = "handover",
         [XC_SR_PHASE_POSTCOPY] = "postcopy",
+        [XC_SR_PHASE_DISCONNECTED] = "disconnected",
         [XC_SR_PHASE_DONE] = "done",
         [XC_SR_PHASE_FAILED] = "failed",
     };

@@ -68,6 +68,8 @@ enum xc_sr_body
 #define XC_SR_MAX_STATS         256u
 #define XC_SR_MAX_BITMAP_WORDS  ((XC_SR_RECORD_MAX - 40u) / 8u)
 
+#define XC_SR_RECOVER_HEAD_LEN 40u /* of RECOVER, before the bitmap */
+
 #define XC_SR__SESSION_EPOCH 24u /* u8 session[16], u64 epoch */
 
 /* clang-format off */
@@ -134,7 +136,9 @@ R(POSTCOPY_ABORT, postcopy_abort, XC_SR_NO_TYPE, 0x127, WHOLE, \
 R(POSTCOPY_RESUME, postcopy_resume, XC_SR_NO_TYPE, 0x129, WHOLE, \
   XC_SR__SESSION_EPOCH + 8, XC_SR__SESSION_EPOCH + 8, XC_SR_FWD_RESUMING) \
 R(ZERO_PAGES, zero_pages, XC_SR_NO_TYPE, 0x12b, PFNS, 16, \
-  8 + 8 * XC_SR_MAX_PFNS_ENTRIES, XC_SR_FWD_MEMORY | XC_SR_FWD_PUSH)
+  8 + 8 * XC_SR_MAX_PFNS_ENTRIES, XC_SR_FWD_MEMORY | XC_SR_FWD_PUSH) \
+R(POSTCOPY_KEEPALIVE, postcopy_keepalive, XC_SR_NO_TYPE, 0x12e, WHOLE, 0, 0, \
+  XC_SR_FWD_PUSH)
 
 #define XC_SR_RECORDS_BACK(R) \
 R(CHECKPOINT_DIRTY_PFN_LIST, checkpoint_dirty_pfn_list, 0x0f, 0x0f, LIST, 0, \
@@ -154,12 +158,14 @@ R(POSTCOPY_RUNNING, postcopy_running, XC_SR_NO_TYPE, 0x125, WHOLE, \
 R(POSTCOPY_NAK, postcopy_nak, XC_SR_NO_TYPE, 0x126, WHOLE, \
   XC_SR__SESSION_EPOCH + 8, XC_SR__SESSION_EPOCH + 8 + XC_SR_MAX_TEXT, \
   XC_SR_BACK_OPENING | XC_SR_BACK_READY | XC_SR_BACK_PREPARED) \
-R(POSTCOPY_RECOVER, postcopy_recover, XC_SR_NO_TYPE, 0x128, WHOLE, 40, \
+R(POSTCOPY_RECOVER, postcopy_recover, XC_SR_NO_TYPE, 0x128, LIST, 48, \
   40 + 8 * XC_SR_MAX_BITMAP_WORDS, XC_SR_BACK_OPENING) \
 R(POSTCOPY_ACK, postcopy_ack, XC_SR_NO_TYPE, 0x12a, WHOLE, 8, 8, \
   XC_SR_BACK_READY | XC_SR_BACK_PREPARED | XC_SR_BACK_RUNNING) \
 R(POSTCOPY_STATS, postcopy_stats, XC_SR_NO_TYPE, 0x12d, WHOLE, 8, \
-  8 + 8 * XC_SR_MAX_STATS, XC_SR_BACK_RUNNING)
+  8 + 8 * XC_SR_MAX_STATS, XC_SR_BACK_RUNNING) \
+R(POSTCOPY_ALIVE, postcopy_alive, XC_SR_NO_TYPE, 0x12f, WHOLE, 0, 0, \
+  XC_SR_BACK_READY | XC_SR_BACK_PREPARED | XC_SR_BACK_RUNNING)
 /* clang-format on */
 
 enum xc_sr_direction
@@ -230,7 +236,9 @@ struct xc_sr_record
     uint32_t length;     /* of the body, without padding */
     uint64_t offset;     /* of its header in the stream */
     uint64_t number;     /* 0 for the first record */
-    const uint8_t *body; /* WHOLE bodies only, valid until the next call */
+    /* WHOLE bodies, and in the HEAD event of a RECOVER the octets before its
+     * bitmap; valid until the next call. */
+    const uint8_t *body;
 };
 
 /* One line for people: what the record says.  Returns buf. */

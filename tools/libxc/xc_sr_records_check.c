@@ -449,9 +449,10 @@ static int check_postcopy_ready(struct body *b)
     return rc ? rc : check_text(b, text_len);
 }
 
+/* The bitmap passes by in pieces: that of the largest guest is never held. */
 static int check_postcopy_recover(struct body *b)
 {
-    uint64_t nr_pfns, words, last;
+    uint64_t nr_pfns;
     int rc = learn_session_epoch(b);
 
     if ( rc )
@@ -460,20 +461,23 @@ static int check_postcopy_recover(struct body *b)
     if ( b->known->verdict > XC_SR_RECOVER_LOST )
         return BAD(b, 4, "record", "%u, at most %u", b->known->verdict,
                    XC_SR_RECOVER_LOST);
-    rc = reserved_u32(b);
+    rc = check_features(b);
     if ( rc )
         return rc;
     rc = check_nr_pfns(b);
     if ( rc )
         return rc;
     nr_pfns = b->known->nr_pfns;
-    words = (nr_pfns + 63) / 64;
-    if ( b->c.left != 8 * words )
-        return bad_length(b, 40 + 8 * words);
-    xc_sr__cursor_bytes(&b->c, (size_t)(8 * words - 8));
-    last = xc_sr__cursor_u64(&b->c);
-    if ( nr_pfns % 64 && last >> (nr_pfns % 64) )
-        return BAD(b, 8, "bitmap", "bits at and above nr_pfns are set");
+    *b->shape = (struct xc_sr_body_shape){
+        .entry_len = 8,
+        .at = b->rec->offset + 8 + b->c.at,
+        .count = (nr_pfns + 63) / 64,
+        .nr_pfns = UINT64_MAX,
+        .types = 0xffff,
+        .last_zero_bits = nr_pfns % 64 ? ~0ULL << (nr_pfns % 64) : 0,
+    };
+    if ( b->rec->length != XC_SR_RECOVER_HEAD_LEN + 8 * b->shape->count )
+        return bad_length(b, XC_SR_RECOVER_HEAD_LEN + 8 * b->shape->count);
     return 0;
 }
 
@@ -512,6 +516,11 @@ static int check_postcopy_ack(struct body *b)
     return 0;
 }
 
+static int check_keepalive(struct body *b)
+{
+    return accepted(b, XC_SR_FEATURE_KEEPALIVE, "KEEPALIVE");
+}
+
 static int check_postcopy_stats(struct body *b)
 {
     uint32_t count;
@@ -540,6 +549,8 @@ static int check_postcopy_stats(struct body *b)
 #define check_postcopy_pfns_begin  check_empty
 #define check_postcopy_transition  check_empty
 #define check_postcopy_complete    check_empty
+#define check_postcopy_keepalive   check_keepalive
+#define check_postcopy_alive       check_keepalive
 #define check_x86_pv_vcpu_extended check_vcpu_maybe_empty
 #define check_x86_pv_vcpu_xsave    check_vcpu_maybe_empty
 #define check_x86_pv_vcpu_msrs     check_vcpu_maybe_empty
@@ -557,8 +568,15 @@ static int (*const checks[XC_SR_REC_COUNT])(struct body *) = {
 
 uint32_t xc_sr__head_len(enum xc_sr_rec rec)
 {
-    return rec == XC_SR_REC_CHECKPOINT_DIRTY_PFN_LIST ? 0
-                                                      : XC_SR_PAGES_HEADER_LEN;
+    switch ( (int)rec )
+    {
+    case XC_SR_REC_CHECKPOINT_DIRTY_PFN_LIST:
+        return 0;
+    case XC_SR_REC_POSTCOPY_RECOVER:
+        return XC_SR_RECOVER_HEAD_LEN;
+    default:
+        return XC_SR_PAGES_HEADER_LEN;
+    }
 }
 
 int xc_sr__body_check(const struct xc_sr_record *rec, unsigned int version,

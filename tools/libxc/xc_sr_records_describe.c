@@ -176,23 +176,26 @@ static void describe_refusal(struct line *l)
     say_text(l, xc_sr__cursor_u32(&l->c));
 }
 
+/* Its bitmap has passed by; the head may be held. */
 static void describe_postcopy_recover(struct line *l)
 {
     static const char *const records[] = { "none",   "prep",     "owner",
                                            "fenced", "finished", "lost" };
-    uint64_t present = 0;
     uint32_t record;
     unsigned long long nr_pfns;
 
+    if ( !l->rec->body )
+    {
+        describe_octets(l);
+        return;
+    }
     say_session_epoch(l);
     record = xc_sr__cursor_u32(&l->c);
     xc_sr__cursor_u32(&l->c);
     nr_pfns = take_u64(l);
-    while ( l->c.left >= 8 )
-        present += (uint64_t)__builtin_popcountll(xc_sr__cursor_u64(&l->c));
-    say(l, ", record %s, %llu of %llu pages present",
+    say(l, ", record %s, which of %llu pages are present",
         record < XC_SR_ARRAY_SIZE(records) ? records[record] : "unknown",
-        (unsigned long long)present, nr_pfns);
+        nr_pfns);
 }
 
 static void describe_postcopy_resume(struct line *l)
@@ -243,6 +246,8 @@ static void describe_postcopy_stats(struct line *l)
 #define describe_checkpoint_dirty_pfn_list describe_octets
 #define describe_postcopy_fault            describe_octets
 #define describe_postcopy_complete         describe_empty
+#define describe_postcopy_keepalive        describe_empty
+#define describe_postcopy_alive            describe_empty
 #define describe_postcopy_prepared         say_session_epoch
 #define describe_postcopy_running          say_session_epoch
 #define describe_postcopy_nak              describe_refusal

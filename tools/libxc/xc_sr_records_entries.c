@@ -99,6 +99,16 @@ static int run_fault(const struct xc_sr_body_shape *shape, const uint8_t *run,
                             (unsigned long long)shape->nr_pfns);
 }
 
+/* The bits of a bitmap's last word that stand for no page. */
+static int last_fault(const struct xc_sr_body_shape *shape, uint64_t last,
+                      struct xc_sr_stream_fault *fault)
+{
+    if ( !(last & shape->last_zero_bits) )
+        return 0;
+    return xc_sr__fault_set(fault, -EPROTO, shape->at + 8 * (shape->count - 1),
+                            "bitmap", "bits at and above nr_pfns are set");
+}
+
 int xc_sr__entries_check(const struct xc_sr_body_shape *shape,
                          const uint8_t *entries, uint64_t first, uint64_t n,
                          uint64_t *pages, struct xc_sr_stream_fault *fault)
@@ -124,5 +134,7 @@ int xc_sr__entries_check(const struct xc_sr_body_shape *shape,
         found += xc_sr__ptype_has_data(type);
     }
     *pages += found;
-    return 0;
+    if ( !shape->last_zero_bits || first + n != shape->count || n == 0 )
+        return 0;
+    return last_fault(shape, xc_sr__le64(entries - shape->entry_len), fault);
 }

@@ -96,7 +96,7 @@ static int record_owner(struct xc_sr_receiver *r, enum xc_sr_owner owner)
     return 0;
 }
 
-static int say_session(struct xc_sr_receiver *r, enum xc_sr_rec rec)
+int xc_sr__receiver_say_session(struct xc_sr_receiver *r, enum xc_sr_rec rec)
 {
     xc_sr__write_begin(&r->writer, rec);
     xc_sr__write_bytes(&r->writer, r->session, sizeof(r->session));
@@ -170,7 +170,7 @@ static int promise(struct xc_sr_receiver *r)
     if ( rc )
         return rc;
     r->stats->prepared_us = xc_sr__now_us();
-    return say_session(r, XC_SR_REC_POSTCOPY_PREPARED);
+    return xc_sr__receiver_say_session(r, XC_SR_REC_POSTCOPY_PREPARED);
 }
 
 /*
@@ -353,7 +353,7 @@ static int finish(struct xc_sr_receiver *r)
     r->paging = false;
     xc_sr__receiver_phase(r, XC_SR_PHASE_DONE);
     deadline_us = xc_sr__now_us() + END_TIMEOUT_US;
-    while ( !r->ended && xc_sr__now_us() < deadline_us )
+    while ( !r->ended && !r->parked && xc_sr__now_us() < deadline_us )
         if ( xc_sr__receiver_turn(r, deadline_us) )
             break;
     if ( !r->ended )
@@ -363,6 +363,21 @@ static int finish(struct xc_sr_receiver *r)
 }
 
 /* ---- The timeline ---------------------------------------------------------------------------- */
+
+/* A step that takes as many connections as it needs. */
+static int through_losses(struct xc_sr_receiver *r,
+                          int (*step)(struct xc_sr_receiver *r))
+{
+    int rc = step(r);
+
+    while ( rc && xc_sr__receiver_may_recover(r) )
+    {
+        rc = xc_sr__receiver_recover(r);
+        if ( !rc )
+            rc = step(r);
+    }
+    return rc;
+}
 
 static int receive(struct xc_sr_receiver *r)
 {
@@ -382,13 +397,13 @@ static int receive(struct xc_sr_receiver *r)
     if ( !rc && handshake )
         rc = promise(r);
     if ( !rc && handshake )
-        rc = wait_commit(r);
+        rc = through_losses(r, wait_commit);
     if ( !rc )
         rc = take_ownership(r);
     if ( !rc && handshake )
-        rc = say_session(r, XC_SR_REC_POSTCOPY_RUNNING);
+        rc = xc_sr__receiver_say_session(r, XC_SR_REC_POSTCOPY_RUNNING);
     if ( !rc )
-        rc = pull_pages(r);
+        rc = through_losses(r, pull_pages);
     if ( !rc )
         rc = finish(r);
     return rc;
@@ -488,6 +503,8 @@ static int receiver_init(struct xc_sr_receiver *r)
 
 static void receiver_dispose(struct xc_sr_receiver *r)
 {
+    if ( r->owns_fds )
+        xc_sr__close_pair(r->out.fd, r->in.fd);
     xc_sr__outq_dispose(&r->out);
     xc_sr__inbuf_dispose(&r->in);
     xc_sr__writer_dispose(&r->writer);
@@ -533,6 +550,8 @@ int xc_sr_restore(const struct xc_sr_restore_params *params,
         p.commit_timeout_us = COMMIT_TIMEOUT_US;
     if ( p.stall_timeout_us == 0 )
         p.stall_timeout_us = STALL_TIMEOUT_US;
+    if ( p.silence_timeout_us == 0 )
+        p.silence_timeout_us = XC_SR_SILENCE_LOST_US;
     r->params = &p;
     r->hv = p.hv;
     r->log = p.log;

@@ -8,6 +8,7 @@
  * xc_sr_restore_act.c     what is done about each record, from the table
  * xc_sr_restore_pages.c   page contents into the guest
  * xc_sr_restore_pager.c   the guest's faults, and what is owed to it
+ * xc_sr_restore_recover.c a lost connection, and the next one
  *
  * One thread, one poll loop, no locks.  The receiver never touches guest
  * memory itself: contents go through the seam.
@@ -16,6 +17,7 @@
 #define XC_SR_RESTORE_H
 
 #include "xc_sr_control.h"
+#include "xc_sr_engine_recover.h"
 #include "xc_sr_hv.h"
 #include "xc_sr_outq.h"
 #include "xc_sr_pageset.h"
@@ -54,6 +56,19 @@ struct xc_sr_receiver
     size_t need; /* octets the reader wants to see */
     uint64_t acked;
     uint64_t upper_used;
+    uint64_t said_us;  /* when octets went out last */
+    uint64_t heard_us; /* when octets came last */
+
+    /* A connection after the first: see xc_sr_restore_recover.c. */
+    uint64_t conn_base; /* in.total when it began */
+    bool owns_fds;      /* it was handed in: ours to close */
+    bool conn_lost;     /* it is the connection that failed, not the peer */
+    bool parked;        /* there is none */
+    bool handshaking;   /* RECOVER is said, RESUME is to come */
+    bool resumed;       /* RESUME(go) came on this one */
+    bool gave_up;       /* waiting for another one */
+    bool paused_here;   /* the guest, by us */
+    char loss_why[256];
 
     /* The book of pages. */
     struct xc_sr_pageset populated;
@@ -113,11 +128,27 @@ int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us);
 int xc_sr__receiver_queue(struct xc_sr_receiver *r);
 /* Moves it there and tries to send it at once. */
 int xc_sr__receiver_say(struct xc_sr_receiver *r);
+/* Says something if it has been silent for long; where that may happen. */
+int xc_sr__receiver_keepalive(struct xc_sr_receiver *r);
 void xc_sr__receiver_report(struct xc_sr_receiver *r, uint64_t now_us);
 static inline bool xc_sr__receiver_has_back(const struct xc_sr_receiver *r)
 {
     return r->params->send_fd >= 0;
 }
+
+/* PREPARED or RUNNING. */
+int xc_sr__receiver_say_session(struct xc_sr_receiver *r, enum xc_sr_rec rec);
+
+/* ---- xc_sr_restore_recover.c ---- */
+
+/* Would a failure now be waited out? */
+bool xc_sr__receiver_may_recover(const struct xc_sr_receiver *r);
+/*
+ * Waits for a new connection and settles on it where both sides stand.  0: the
+ * step that failed is to be tried again.  Else it is over: nobody came, or the
+ * source has aborted.
+ */
+int xc_sr__receiver_recover(struct xc_sr_receiver *r);
 
 /* ---- xc_sr_restore_act.c ---- */
 
@@ -152,6 +183,9 @@ int xc_sr__receiver_paging_on(struct xc_sr_receiver *r);
 int xc_sr__receiver_faults(struct xc_sr_receiver *r);
 /* Asks for what could not be paged out: the guest cannot wait for those. */
 int xc_sr__receiver_ask_stuck(struct xc_sr_receiver *r);
+/* FAULT for nr pages, unless nobody would read it. */
+int xc_sr__receiver_ask(struct xc_sr_receiver *r, const uint64_t *pfns,
+                        unsigned int nr);
 /* A page has come in, or is not wanted any more: whoever waits goes on. */
 int xc_sr__receiver_page_settled(struct xc_sr_receiver *r, uint64_t pfn);
 /* Notices a guest that was destroyed or shut down. */

@@ -336,6 +336,10 @@ static int on_postcopy_commit(struct xc_sr_receiver *r,
 
     if ( rc )
         return rc;
+    /* Said again on a new connection: it was heard the first time. */
+    if ( r->owner == XC_SR_OWNER_OWNER || r->owner == XC_SR_OWNER_FINISHED ||
+         r->owner == XC_SR_OWNER_FENCED )
+        return 0;
     if ( r->owner != XC_SR_OWNER_PREP )
         return xc_sr__receiver_fail(r, -EPROTO,
                                     "POSTCOPY_COMMIT before PREPARED");
@@ -361,13 +365,32 @@ static int on_postcopy_abort(struct xc_sr_receiver *r,
 static int on_postcopy_resume(struct xc_sr_receiver *r,
                               const struct xc_sr_event *ev)
 {
-    return xc_sr__receiver_fail(r, -EPROTO,
-                                "%s answers a RECOVER that was not sent",
-                                xc_sr__rec_name(ev->record.id));
+    int rc;
+
+    if ( !r->handshaking )
+        return xc_sr__receiver_fail(r, -EPROTO,
+                                    "%s answers a RECOVER that was not sent",
+                                    xc_sr__rec_name(ev->record.id));
+    rc = check_session(r, ev);
+    if ( rc )
+        return rc;
+    if ( xc_sr__le32(ev->record.body + XC_SR__SESSION_EPOCH) == 0 )
+    {
+        r->resumed = true;
+        return 0;
+    }
+    if ( r->owner == XC_SR_OWNER_OWNER )
+        return xc_sr__receiver_fail(r, -EPROTO,
+                                    "the source says it has aborted, after "
+                                    "COMMIT");
+    r->aborted = true;
+    return xc_sr__receiver_fail(r, -ECONNABORTED,
+                                "the source has given up and runs the guest");
 }
 
 /* ---- Rows that need no more than one of the above -------------------------------------------------- */
 
+#define on_postcopy_keepalive   nothing /* that it came says it */
 #define on_end                  nothing /* the END event says it */
 #define on_verify               nothing
 #define on_toolstack            nothing /* libxl's old record, obsolete */

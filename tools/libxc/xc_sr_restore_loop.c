@@ -52,6 +52,7 @@ void xc_sr__receiver_report(struct xc_sr_receiver *r, uint64_t now_us)
         .total_pages = r->nr_pfns,
         .done_pages = r->nr_pfns - r->missing.count,
         .faults = r->stats->faults,
+        .faults_outstanding = r->nr_waiters,
         .elapsed_us = now_us - r->stats->start_us,
         .stats = r->stats,
     };
@@ -86,17 +87,22 @@ static int flush_back(struct xc_sr_receiver *r)
     size_t wrote;
     int rc;
 
+    if ( r->parked )
+        xc_sr__outq_drop(&r->out);
     if ( xc_sr__outq_len(&r->out) == 0 )
         return 0;
     rc = xc_sr__outq_flush(&r->out, &wrote);
-    /* A source that is gone is noticed when the stream ends. */
-    if ( rc == -EPIPE )
-    {
-        xc_sr__outq_drop(&r->out);
+    if ( !rc && wrote )
+        r->said_us = xc_sr__now_us();
+    if ( !rc )
         return 0;
-    }
-    return rc ? xc_sr__receiver_fail(r, rc, "back channel: %s", strerror(-rc))
-              : 0;
+    xc_sr__outq_drop(&r->out);
+    /* A source that is gone is noticed when the stream ends; one that is not
+     * needed any more is not missed. */
+    if ( rc == -EPIPE || r->owner == XC_SR_OWNER_FINISHED )
+        return 0;
+    r->conn_lost = true;
+    return xc_sr__receiver_fail(r, rc, "back channel: %s", strerror(-rc));
 }
 
 int xc_sr__receiver_say(struct xc_sr_receiver *r)
@@ -110,6 +116,9 @@ static int acknowledge(struct xc_sr_receiver *r, uint64_t step)
 {
     uint64_t used = r->in.total - xc_sr__inbuf_len(&r->in);
 
+    if ( r->parked || r->handshaking )
+        return 0;
+
     if ( r->owner == XC_SR_OWNER_FINISHED )
         return 0; /* COMPLETE is the last word on the back channel */
     if ( !(r->features & XC_SR_FEATURE_ACK) || used - r->acked < step ||
@@ -117,9 +126,63 @@ static int acknowledge(struct xc_sr_receiver *r, uint64_t step)
         return 0;
     r->acked = used;
     xc_sr__write_begin(&r->writer, XC_SR_REC_POSTCOPY_ACK);
-    xc_sr__write_u64(&r->writer, used);
+    xc_sr__write_u64(&r->writer, used - r->conn_base);
     xc_sr__write_end(&r->writer, 0);
     return xc_sr__receiver_queue(r);
+}
+
+static bool is_agreed(const struct xc_sr_receiver *r, uint32_t feature)
+{
+    return r->features & feature;
+}
+
+int xc_sr__receiver_keepalive(struct xc_sr_receiver *r)
+{
+    uint64_t every_us =
+        xc_sr__keepalive_every_us(r->params->silence_timeout_us);
+
+    if ( !is_agreed(r, XC_SR_FEATURE_KEEPALIVE) || r->parked ||
+         r->handshaking || r->aborted || r->eof ||
+         (r->owner != XC_SR_OWNER_NONE && r->owner != XC_SR_OWNER_PREP &&
+          r->owner != XC_SR_OWNER_OWNER) ||
+         xc_sr__outq_len(&r->out) || xc_sr__now_us() - r->said_us < every_us )
+        return 0;
+    r->said_us = xc_sr__now_us();
+    xc_sr__write_empty(&r->writer, XC_SR_REC_POSTCOPY_ALIVE);
+    return xc_sr__receiver_say(r);
+}
+
+/* Once pages are all that is to come the source is never silent for long. */
+static int check_silence(struct xc_sr_receiver *r, uint64_t now_us)
+{
+    uint64_t lost_us = r->params->silence_timeout_us;
+
+    if ( !is_agreed(r, XC_SR_FEATURE_KEEPALIVE) || !r->upper_done ||
+         r->parked || r->handshaking || r->ended ||
+         (r->owner != XC_SR_OWNER_PREP && r->owner != XC_SR_OWNER_OWNER) ||
+         now_us - r->heard_us <= lost_us )
+        return 0;
+    r->conn_lost = true;
+    return xc_sr__receiver_fail(
+        r, -ETIMEDOUT, "nothing has come from the source for %llu s",
+        (unsigned long long)(lost_us / 1000000));
+}
+
+/* Somebody has opened another connection: this one is not read any more. */
+static int check_replaced(struct xc_sr_receiver *r)
+{
+    bool before = r->conn_lost;
+
+    if ( !xc_sr__control_has_pair(r->params->control) || r->parked )
+        return 0;
+    r->conn_lost = true;
+    if ( !xc_sr__receiver_may_recover(r) )
+    {
+        r->conn_lost = before;
+        return 0;
+    }
+    return xc_sr__receiver_fail(r, -ECONNRESET,
+                                "a new connection takes its place");
 }
 
 /* ---- From octets to events ------------------------------------------------------ */
@@ -186,7 +249,8 @@ static int next_event(struct xc_sr_receiver *r, bool *stop_r)
     /* The timeline acts on these before anything else is looked at. */
     *stop_r = ev.kind == XC_SR_EV_END || r->aborted ||
               (ev.kind == XC_SR_EV_RECORD &&
-               ev.record.id == XC_SR_REC_POSTCOPY_COMMIT);
+               (ev.record.id == XC_SR_REC_POSTCOPY_COMMIT ||
+                ev.record.id == XC_SR_REC_POSTCOPY_RESUME));
     if ( ev.kind == XC_SR_EV_CONTENT || ev.kind == XC_SR_EV_TAIL )
         rc = acknowledge(r, ACK_STEP);
     /* In post-copy the guest and the wire are looked at after each record. */
@@ -248,6 +312,7 @@ static int at_eof(struct xc_sr_receiver *r)
 {
     char text[256];
 
+    r->conn_lost = true;
     if ( xc_sr__inbuf_len(&r->in) == 0 && xc_sr__reader_eof(&r->reader) == 0 )
         return -EPIPE;
     return xc_sr__receiver_fail(
@@ -272,7 +337,19 @@ int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us)
     if ( !rc && !r->eof )
         rc = xc_sr__inbuf_fill(&r->in, &r->eof, &got);
     if ( rc )
+    {
+        r->conn_lost = true;
         return xc_sr__receiver_fail(r, rc, "the stream: %s", strerror(-rc));
+    }
+    if ( got )
+        r->heard_us = xc_sr__now_us();
+    rc = check_replaced(r);
+    if ( !rc )
+        rc = check_silence(r, xc_sr__now_us());
+    if ( !rc )
+        rc = xc_sr__receiver_keepalive(r);
+    if ( rc )
+        return rc;
     if ( r->paging && r->upper_done )
         rc = xc_sr__receiver_look_ahead(r);
     if ( !rc )
@@ -283,7 +360,7 @@ int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us)
         return rc;
     if ( got )
         return 0;
-    if ( r->eof && !r->ended )
+    if ( r->eof && !r->ended && !r->parked )
         return at_eof(r);
     rc = acknowledge(r, 1);
     if ( !rc )

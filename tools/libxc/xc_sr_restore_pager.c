@@ -134,10 +134,10 @@ static int take_fault(struct xc_sr_receiver *r,
     return 0;
 }
 
-static int ask_source(struct xc_sr_receiver *r, const uint64_t *pfns,
-                      unsigned int nr)
+int xc_sr__receiver_ask(struct xc_sr_receiver *r, const uint64_t *pfns,
+                        unsigned int nr)
 {
-    if ( nr == 0 || r->eof )
+    if ( nr == 0 || r->eof || r->handshaking )
         return 0;
     xc_sr__write_begin(&r->writer, XC_SR_REC_POSTCOPY_FAULT);
     xc_sr__write_u32(&r->writer, nr);
@@ -200,7 +200,7 @@ int xc_sr__receiver_faults(struct xc_sr_receiver *r)
         if ( !rc && ask )
             wanted[nr_wanted++] = faults[i].pfn;
     }
-    return rc ? rc : ask_source(r, wanted, nr_wanted);
+    return rc ? rc : xc_sr__receiver_ask(r, wanted, nr_wanted);
 }
 
 int xc_sr__receiver_unless_gone(struct xc_sr_receiver *r, int rc)

@@ -397,7 +397,8 @@ static int page_out(struct xc_sr_receiver *r, const uint64_t *pfns,
         xc_sr__pageset_add(&r->populated, pfns[i]);
         xc_sr__pageset_add(&r->missing, pfns[i]);
     }
-    return 0;
+    /* A long list takes its time, and the source is waiting. */
+    return xc_sr__receiver_keepalive(r);
 }
 
 static int need_paging(struct xc_sr_receiver *r)

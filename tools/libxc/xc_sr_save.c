@@ -91,6 +91,7 @@ static int wait_ready(struct xc_sr_sender *s)
                 s, -ETIMEDOUT, "no answer to ADVISE: is the receiver ours?");
     }
     s->stats->ready_us = xc_sr__now_us();
+    s->heard_us = s->stats->ready_us;
     s->stats->features = s->features;
     s->window.enabled = s->features & XC_SR_FEATURE_ACK;
     return 0;
@@ -291,6 +292,34 @@ static int close_stream(struct xc_sr_sender *s)
 
 /* ---- The timeline --------------------------------------------------------------- */
 
+/* Each loss after COMMIT is waited out, if the caller wants that. */
+static int push_through(struct xc_sr_sender *s)
+{
+    int rc = xc_sr__sender_push(s);
+
+    while ( rc && xc_sr__sender_may_recover(s) )
+    {
+        rc = xc_sr__sender_recover(s);
+        if ( !rc && !s->complete )
+            rc = xc_sr__sender_push(s);
+    }
+    return rc;
+}
+
+/* Where a dead process stopped: its guest, its record, a new connection. */
+static int go_on(struct xc_sr_sender *s)
+{
+    int rc = xc_sr__sender_recover_from(s);
+
+    if ( rc && xc_sr__sender_may_recover(s) )
+        rc = xc_sr__sender_recover(s);
+    if ( !rc && s->owner != XC_SR_OWNER_COMMITTED )
+        return 0;
+    if ( !rc && !s->complete )
+        rc = push_through(s);
+    return rc ? rc : close_stream(s);
+}
+
 static int migrate(struct xc_sr_sender *s)
 {
     enum xc_sr_decision decision = XC_SR_DECIDE_CONTINUE;
@@ -323,7 +352,7 @@ static int migrate(struct xc_sr_sender *s)
     if ( !rc )
         rc = hand_over(s);
     if ( !rc )
-        rc = xc_sr__sender_push(s);
+        rc = push_through(s);
     if ( !rc )
         rc = close_stream(s);
     return rc;
@@ -438,13 +467,17 @@ static int check_params(struct xc_sr_sender *s)
     if ( p->policy.allow_postcopy && (p->plain || s->nr_pfns == 0) )
         return xc_sr__sender_fail(s, -EINVAL,
                                   "a plain stream cannot go post-copy");
+    if ( p->from && (p->plain || p->stream_version < 3) )
+        return xc_sr__sender_fail(s, -EINVAL,
+                                  "only version 3 can be recovered");
     return 0;
 }
 
 static int sender_init(struct xc_sr_sender *s)
 {
     struct xc_sr_pageset *sets[] = { &s->todo,     &s->announced, &s->owed,
-                                     &s->owed_all, &s->older,     &s->pinned };
+                                     &s->owed_all, &s->older,     &s->pinned,
+                                     &s->present };
     int rc;
 
     xc_sr__writer_init(&s->writer, s->version);
@@ -463,7 +496,9 @@ static int sender_init(struct xc_sr_sender *s)
     }
     if ( !rc )
         rc = xc_sr__set_nonblock(s->params->send_fd, true);
-    if ( !rc && getrandom(s->session, sizeof(s->session), 0) !=
+    if ( !rc && s->params->from )
+        memcpy(s->session, s->params->from->session, sizeof(s->session));
+    else if ( !rc && getrandom(s->session, sizeof(s->session), 0) !=
                     (ssize_t)sizeof(s->session) )
         rc = -errno;
     if ( rc )
@@ -485,6 +520,8 @@ static int sender_init(struct xc_sr_sender *s)
 static void sender_dispose(struct xc_sr_sender *s)
 {
     xc_sr__sender_unmap(s);
+    if ( s->owns_fds )
+        xc_sr__close_pair(s->out.fd, s->in.fd);
     xc_sr__outq_dispose(&s->out);
     if ( s->in.buf )
         xc_sr__inbuf_dispose(&s->in);
@@ -495,6 +532,7 @@ static void sender_dispose(struct xc_sr_sender *s)
     xc_sr__pageset_dispose(&s->owed_all);
     xc_sr__pageset_dispose(&s->older);
     xc_sr__pageset_dispose(&s->pinned);
+    xc_sr__pageset_dispose(&s->present);
     for ( unsigned int i = 0; i < XC_SR_RESUME_WINDOWS; i++ )
         xc_sr__pageset_dispose(&s->windows[i]);
     free(s);
@@ -539,6 +577,8 @@ int xc_sr_save(const struct xc_sr_save_params *params,
         return -ENOMEM;
     if ( p.ready_timeout_us == 0 )
         p.ready_timeout_us = DEFAULT_TIMEOUT_US;
+    if ( p.silence_timeout_us == 0 )
+        p.silence_timeout_us = XC_SR_SILENCE_LOST_US;
     s->params = &p;
     s->hv = p.hv;
     s->log = p.log;
@@ -547,7 +587,12 @@ int xc_sr_save(const struct xc_sr_save_params *params,
     s->version = p.stream_version;
     s->nr_pfns = p.hv->info.nr_pfns;
     s->at_boundary = true;
-    s->out.fd = s->upper_fd = -1;
+    s->out.fd = s->in.fd = s->upper_fd = -1;
+    if ( p.from )
+    {
+        s->owner = p.from->owner;
+        s->epoch = p.from->epoch;
+    }
     s->stats->start_us = xc_sr__now_us();
     s->stats->nr_pfns = s->nr_pfns;
     s->stats->stream_version = s->version;
@@ -556,7 +601,7 @@ int xc_sr_save(const struct xc_sr_save_params *params,
         rc = sender_init(s);
     if ( !rc )
     {
-        rc = migrate(s);
+        rc = p.from ? go_on(s) : migrate(s);
         settle(s, rc);
     }
     finish_stats(s);

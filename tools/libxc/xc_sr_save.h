@@ -6,6 +6,7 @@
  * xc_sr_save_loop.c       the wait loop everything else runs in
  * xc_sr_save_precopy.c    rounds, suspending, the resume set
  * xc_sr_save_postcopy.c   announcing, the push, the back channel
+ * xc_sr_save_recover.c    a connection lost after COMMIT, and the next one
  * xc_sr_save_batch.c      pfns to page records
  *
  * One thread, one poll loop, no locks.  A function that waits calls
@@ -15,6 +16,7 @@
 #define XC_SR_SAVE_H
 
 #include "xc_sr_control.h"
+#include "xc_sr_engine_recover.h"
 #include "xc_sr_hv.h"
 #include "xc_sr_outq.h"
 #include "xc_sr_pageset.h"
@@ -73,6 +75,21 @@ struct xc_sr_sender
     int upper_fd;          /* waited for; -1: none */
     bool back_eof;
     uint32_t features;
+    uint64_t said_us;  /* when octets went out last */
+    uint64_t heard_us; /* when octets came last */
+
+    /* A connection after the first: see xc_sr_save_recover.c. */
+    uint64_t sent_base;  /* queued_total when it began */
+    bool owns_fds;       /* it was handed in: ours to close */
+    bool parked;         /* there is none */
+    bool handshaking;    /* RECOVER is to come, or to be answered */
+    bool recover_in;     /* it came */
+    bool gave_up;        /* waiting for another one */
+    bool from_record;    /* started from a record: owed_all is not known */
+    uint32_t recover_record;
+    uint64_t recover_epoch;
+    struct xc_sr_pageset present; /* the destination's bitmap */
+    char loss_why[256];
 
     /* The book of pages. */
     struct xc_sr_pageset todo;      /* owed in pre-copy */
@@ -107,6 +124,7 @@ struct xc_sr_sender
     bool at_boundary;   /* out holds whole records: ABORT could follow */
 
     bool spins;          /* in the push: see SPIN_US */
+    uint64_t asked_us;   /* COMMIT, or the connection since: for RUNNING */
     uint64_t busy_at_us; /* the last turn in which something moved */
     uint64_t progress_at_us;
     uint64_t progress_bytes;
@@ -199,5 +217,22 @@ int xc_sr__sender_push(struct xc_sr_sender *s);
 int xc_sr__sender_commit(struct xc_sr_sender *s);
 /* Reads and acts on the back channel; *progress_r if anything came. */
 int xc_sr__sender_back(struct xc_sr_sender *s, bool *progress_r);
+void xc_sr__sender_write_session(struct xc_sr_sender *s, enum xc_sr_rec rec);
+
+/* ---- xc_sr_save_recover.c ---- */
+
+/* Would a failure now be waited out? */
+bool xc_sr__sender_may_recover(const struct xc_sr_sender *s);
+/*
+ * Parks, waits for a new connection and settles on it where both sides stand.
+ * 0: go on with the push, or everything is there (complete).  Else it is
+ * over: nobody came, or the destination never ran it (naked).
+ */
+int xc_sr__sender_recover(struct xc_sr_sender *s);
+/* The first connection of a sender that starts from a record. */
+int xc_sr__sender_recover_from(struct xc_sr_sender *s);
+/* Events of POSTCOPY_RECOVER, of any other record during the handshake. */
+int xc_sr__sender_on_recover(struct xc_sr_sender *s,
+                             const struct xc_sr_event *ev);
 
 #endif /* XC_SR_SAVE_H */

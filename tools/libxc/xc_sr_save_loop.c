@@ -116,6 +116,7 @@ void xc_sr__sender_report(struct xc_sr_sender *s, uint64_t now_us)
         .done_pages = pages_done(s),
         .dirty_pages_per_s = s->dirty_rate_pages,
         .faults = s->stats->faults,
+        .faults_outstanding = s->urgent_nr,
         .elapsed_us = now_us - s->stats->start_us,
         .stats = s->stats,
     };
@@ -193,6 +194,37 @@ static int heed_control(struct xc_sr_sender *s)
     return 0;
 }
 
+/* Somebody has opened another connection: this one is not read any more. */
+static bool is_replaced(struct xc_sr_sender *s)
+{
+    return xc_sr__control_has_pair(s->params->control) && !s->parked &&
+           xc_sr__sender_may_recover(s);
+}
+
+/*
+ * KEEPALIVE.  Ours may not stand inside the upper layer's part; theirs are not
+ * expected while they prepare the guest, where they may have to wait.
+ */
+static int keep_alive(struct xc_sr_sender *s, uint64_t now_us)
+{
+    uint64_t lost_us = s->params->silence_timeout_us;
+    bool preparing = s->phase == XC_SR_PHASE_HANDOVER && !s->prepared;
+
+    if ( !(s->features & XC_SR_FEATURE_KEEPALIVE) || s->parked ||
+         s->handshaking || s->complete || s->naked )
+        return 0;
+    if ( !preparing && now_us - s->heard_us > lost_us )
+        return xc_sr__sender_fail(
+            s, -ETIMEDOUT, "nothing has come from the destination for %llu s",
+            (unsigned long long)(lost_us / 1000000));
+    if ( !s->upper_done || !s->at_boundary || xc_sr__outq_len(&s->out) ||
+         now_us - s->said_us < xc_sr__keepalive_every_us(lost_us) )
+        return 0;
+    s->said_us = now_us;
+    xc_sr__write_empty(&s->writer, XC_SR_REC_POSTCOPY_KEEPALIVE);
+    return xc_sr__sender_queue(s);
+}
+
 int xc_sr__sender_turn(struct xc_sr_sender *s, uint64_t deadline_us)
 {
     bool progress = false;
@@ -212,12 +244,22 @@ int xc_sr__sender_turn(struct xc_sr_sender *s, uint64_t deadline_us)
         rc = xc_sr__sender_back(s, &progress);
     if ( rc )
         return rc;
-    if ( s->back_eof && !s->complete && !s->naked )
+    if ( s->back_eof && !s->parked && !s->complete && !s->naked )
         return lost(s, -EPIPE);
+    if ( is_replaced(s) )
+        return xc_sr__sender_fail(s, -ECONNRESET,
+                                  "a new connection takes its place");
     rc = heed_control(s);
     if ( rc )
         return rc;
     now_us = xc_sr__now_us();
+    if ( wrote )
+        s->said_us = now_us;
+    if ( progress )
+        s->heard_us = now_us;
+    rc = keep_alive(s, now_us);
+    if ( rc )
+        return rc;
     xc_sr__sender_report(s, now_us);
     if ( wrote || progress )
         s->busy_at_us = now_us;

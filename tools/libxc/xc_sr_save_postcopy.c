@@ -77,7 +77,7 @@ int xc_sr__sender_announce(struct xc_sr_sender *s)
 
 /* ---- The point of no return --------------------------------------------------------- */
 
-static void write_session(struct xc_sr_sender *s, enum xc_sr_rec rec)
+void xc_sr__sender_write_session(struct xc_sr_sender *s, enum xc_sr_rec rec)
 {
     xc_sr__write_begin(&s->writer, rec);
     xc_sr__write_bytes(&s->writer, s->session, sizeof(s->session));
@@ -104,10 +104,10 @@ int xc_sr__sender_commit(struct xc_sr_sender *s)
         return xc_sr__sender_fail(s, rc, "cannot record COMMITTED: %s",
                                   strerror(-rc));
     s->owner = XC_SR_OWNER_COMMITTED;
-    s->stats->commit_us = xc_sr__now_us();
+    s->stats->commit_us = s->asked_us = xc_sr__now_us();
     if ( s->version < 3 )
         return 0; /* TRANSITION and what follows it says it */
-    write_session(s, XC_SR_REC_POSTCOPY_COMMIT);
+    xc_sr__sender_write_session(s, XC_SR_REC_POSTCOPY_COMMIT);
     return xc_sr__sender_queue(s);
 }
 
@@ -195,8 +195,7 @@ static int check_answers(struct xc_sr_sender *s, uint64_t now_us)
         return xc_sr__sender_fail(s, -ETIMEDOUT,
                                   "the destination takes pages but does not "
                                   "say PREPARED");
-    if ( s->prepared && stats->commit_us &&
-         now_us - stats->commit_us > patience_us )
+    if ( s->prepared && s->asked_us && now_us - s->asked_us > patience_us )
         return xc_sr__sender_fail(s, -ETIMEDOUT,
                                   "the destination takes pages but does not "
                                   "say RUNNING");
@@ -379,12 +378,14 @@ static int on_postcopy_complete(struct xc_sr_sender *s,
 static int on_postcopy_ack(struct xc_sr_sender *s,
                            const struct xc_sr_record *rec)
 {
+    uint64_t acked;
+
     if ( !(s->features & XC_SR_FEATURE_ACK) )
         return xc_sr__sender_fail(s, -EPROTO, "ACK was not agreed upon");
     /* Small records are not noted one by one, but may be acknowledged. */
     s->window.sent = s->queued_total;
-    if ( xc_sr__window_acked(&s->window, xc_sr__le64(rec->body),
-                             xc_sr__now_us()) )
+    if ( !xc_sr__add_u64(xc_sr__le64(rec->body), s->sent_base, &acked) ||
+         xc_sr__window_acked(&s->window, acked, xc_sr__now_us()) )
         return xc_sr__sender_fail(s, -EPROTO,
                                   "ACK of 0x%llx octets: more than were sent, "
                                   "or fewer than before",
@@ -437,6 +438,15 @@ static int on_postcopy_stats(struct xc_sr_sender *s,
     return 0;
 }
 
+/* That it came is all it says. */
+static int on_postcopy_alive(struct xc_sr_sender *s,
+                             const struct xc_sr_record *rec)
+{
+    (void)s;
+    (void)rec;
+    return 0;
+}
+
 /* Records of the table's back half that have no place in a first connection. */
 static int on_unwanted(struct xc_sr_sender *s, const struct xc_sr_record *rec)
 {
@@ -445,7 +455,7 @@ static int on_unwanted(struct xc_sr_sender *s, const struct xc_sr_record *rec)
 }
 
 #define on_checkpoint_dirty_pfn_list on_unwanted
-#define on_postcopy_recover          on_unwanted
+#define on_postcopy_recover          on_unwanted /* comes as entries */
 #define on_postcopy_fault            on_unwanted /* comes as entries */
 
 static int act(struct xc_sr_sender *s, const struct xc_sr_record *rec)
@@ -505,6 +515,8 @@ static int on_entries(struct xc_sr_sender *s, const struct xc_sr_event *ev)
 
 static int on_event(struct xc_sr_sender *s, const struct xc_sr_event *ev)
 {
+    if ( s->handshaking )
+        return xc_sr__sender_on_recover(s, ev);
     switch ( ev->kind )
     {
     case XC_SR_EV_RECORD:

@@ -192,10 +192,14 @@ void xc_sr__write_u64(struct xc_sr_writer *w, uint64_t v);
 void xc_sr__write_bytes(struct xc_sr_writer *w, const void *p, size_t len);
 /*
  * Closes the record: fills in the length and pads.  `contents` octets of page
- * contents will follow outside the buffer and count as body (a multiple of
- * the page size, so no padding is due after them).
+ * contents, or of a bitmap, will follow outside the buffer and count as body
+ * (a multiple of 8, so no padding is due after them).
  */
 void xc_sr__write_end(struct xc_sr_writer *w, uint32_t contents);
+/* Begins a RECOVER and writes its head; the bitmap and the end are left. */
+void xc_sr__write_recover(struct xc_sr_writer *w, const uint8_t session[16],
+                          uint64_t epoch, uint32_t record, uint32_t features,
+                          uint64_t nr_pfns);
 /* A record with an empty body. */
 void xc_sr__write_empty(struct xc_sr_writer *w, enum xc_sr_rec rec);
 

@@ -271,12 +271,15 @@ static int deliver_head(struct xc_sr_reader *r, struct step *s)
     r->rec.body = NULL;
     if ( rc )
         return rc;
+    follow_body(r);
     r->entries_at = 0;
     r->pages_found = 0;
     r->pages_at = 0;
     r->state = r->shape.count ? IN_ENTRIES : AT_TAIL;
     s->ev.kind = XC_SR_EV_HEAD;
     s->ev.record = r->rec;
+    if ( r->rec.id == XC_SR_REC_POSTCOPY_RECOVER )
+        s->ev.record.body = s->data + XC_SR_RECORD_HEADER_LEN;
     s->ev.count = r->shape.count;
     s->used = (size_t)total;
     return 0;

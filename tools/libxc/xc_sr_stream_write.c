@@ -130,7 +130,7 @@ void xc_sr__write_end(struct xc_sr_writer *w, uint32_t contents)
     length = (uint64_t)w->len - w->record_at - XC_SR_RECORD_HEADER_LEN;
     pad_len = (size_t)(-length & 7);
     if ( length + contents > XC_SR_RECORD_MAX ||
-         (contents && (pad_len || contents % XC_SR_PAGE_SIZE)) )
+         (contents && (pad_len || contents % 8)) )
     {
         w->error = -EMSGSIZE;
         return;
@@ -146,4 +146,16 @@ void xc_sr__write_empty(struct xc_sr_writer *w, enum xc_sr_rec rec)
 {
     xc_sr__write_begin(w, rec);
     xc_sr__write_end(w, 0);
+}
+
+void xc_sr__write_recover(struct xc_sr_writer *w, const uint8_t session[16],
+                          uint64_t epoch, uint32_t record, uint32_t features,
+                          uint64_t nr_pfns)
+{
+    xc_sr__write_begin(w, XC_SR_REC_POSTCOPY_RECOVER);
+    xc_sr__write_bytes(w, session, 16);
+    xc_sr__write_u64(w, epoch);
+    xc_sr__write_u32(w, record);
+    xc_sr__write_u32(w, features);
+    xc_sr__write_u64(w, nr_pfns);
 }

@@ -81,6 +81,12 @@ void xc_sr__verify_tell_head(struct xc_sr_verifier *v,
 {
     struct xc_sr_verify_fold *fold = &v->fold;
 
+    /* A head that says something by itself: RECOVER. */
+    if ( rec->body )
+    {
+        xc_sr__verify_tell_record(v, rec);
+        return;
+    }
     count_record(v, rec);
     if ( fold->records && fold->id != rec->id )
         xc_sr__verify_tell_flush(v);
@@ -101,6 +107,8 @@ void xc_sr__verify_tell_entries(struct xc_sr_verifier *v,
     struct xc_sr_verify_fold *fold = &v->fold;
     bool moves = body == XC_SR_BODY_PAGES || id == XC_SR_REC_ZERO_PAGES;
 
+    if ( id == XC_SR_REC_POSTCOPY_RECOVER )
+        return; /* words of a bitmap: its head was told */
     if ( body == XC_SR_BODY_LIST )
     {
         fold->items += ev->count;

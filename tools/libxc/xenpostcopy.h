@@ -95,6 +95,8 @@ enum xc_sr_phase
     XC_SR_PHASE_SUSPEND,  /* the guest is being stopped */
     XC_SR_PHASE_HANDOVER, /* stopped; state, COMMIT, RUNNING */
     XC_SR_PHASE_POSTCOPY, /* it runs at the destination, pages are missing */
+    XC_SR_PHASE_DISCONNECTED, /* connection lost after COMMIT: all is kept,
+                                 a new connection is waited for */
     XC_SR_PHASE_DONE,     /* every page is in */
     XC_SR_PHASE_FAILED,
 };
@@ -176,6 +178,10 @@ struct xc_sr_stats
     uint64_t released;        /* pages the guest no longer wanted */
     uint64_t skipped_records; /* unknown optional records */
 
+    uint64_t losses;          /* of the connection, after COMMIT */
+    uint64_t recoveries;      /* of them, those that were recovered from */
+    uint64_t disconnected_us; /* in all, without a connection */
+
     uint64_t fault_service_count; /* destination: fault read to page in */
     uint64_t fault_service_sum_us;
     uint64_t fault_service_max_us;
@@ -201,6 +207,7 @@ struct xc_sr_progress
     uint64_t bytes_per_s; /* over the last interval */
     uint64_t dirty_pages_per_s;
     uint64_t faults;
+    uint64_t faults_outstanding; /* vCPUs (or others) wait for them now */
     uint64_t elapsed_us;
     const struct xc_sr_stats *stats;
 };
@@ -251,6 +258,24 @@ int xc_sr_control_postcopy_now(struct xc_sr_control *control);
 
 /* Give up; honoured before COMMIT, ignored (and logged) after. */
 int xc_sr_control_abort(struct xc_sr_control *control);
+
+/*
+ * A new connection for a migration whose connection was lost after COMMIT
+ * (struct xc_sr_recovery).  From any thread.  On success the engine owns the
+ * descriptors (they may be one) and closes them when it is done with them; of
+ * several it has not looked at yet it takes the newest.  An engine that still
+ * has a connection gives that up for this one.  One that has ended or cannot
+ * recover never looks: xc_sr_control_free() closes them.
+ */
+int xc_sr_control_reconnect(struct xc_sr_control *control, int send_fd,
+                            int recv_fd);
+
+/*
+ * Do not wait for a new connection any longer: the engine returns as when
+ * recovery.timeout_us has passed, with everything kept that it can keep.  A
+ * no-op while there is a connection.  From any thread.
+ */
+int xc_sr_control_stop_waiting(struct xc_sr_control *control);
 
 /*
  * A descriptor of the caller's that the engine polls while it runs; on_ready
@@ -305,6 +330,43 @@ struct xc_sr_journal
     void *ctx;
 };
 
+/* ---- A connection that is lost after COMMIT ------------------------------ */
+
+/*
+ * Not enabled: the loss ends xc_sr_save() (owner COMMITTED, parked) and
+ * xc_sr_restore() (owner OWNER, pages missing; at PREP: FENCED).  Enabled: the
+ * engine keeps everything, serves the guest with what is there, and waits in
+ * its thread for xc_sr_control_reconnect(), any number of times.  Version 3
+ * only; needs a control.  The rules are docs/specs, "Recovery".
+ */
+struct xc_sr_recovery
+{
+    bool enabled;
+    /* Destination: stop the guest while the connection is lost and pages are
+     * missing (back ends and spinning vCPUs do not wait, on Xen). */
+    bool pause;
+    /* How long each loss may last, 0: for ever.  A destination that has not
+     * seen COMMIT waits commit_timeout_us instead. */
+    uint64_t timeout_us;
+    /*
+     * In the engine's thread; must not block.  lost(): the connection in use,
+     * or one that was handed in and led to nothing, is not used any more;
+     * descriptors of the caller's may be closed.  recovered(): the other side
+     * has agreed to go on.  Either may be NULL.
+     */
+    void (*lost)(void *ctx, const char *why);
+    void (*recovered)(void *ctx);
+    void *ctx;
+};
+
+/* What a record says, for an engine that takes up where a dead one stopped. */
+struct xc_sr_record_of
+{
+    enum xc_sr_owner owner;
+    uint8_t session[16];
+    uint64_t epoch;
+};
+
 /* ---- Save (source) ------------------------------------------------------- */
 
 struct xc_sr_save_params
@@ -335,6 +397,16 @@ struct xc_sr_save_params
     void (*progress)(void *ctx, const struct xc_sr_progress *progress);
     void *progress_ctx;
     uint64_t ready_timeout_us; /* for READY, PREPARED, RUNNING; 0: default */
+    struct xc_sr_recovery recovery;
+    /*
+     * Not NULL: nothing is migrated afresh; the guest behind hv is the one
+     * that a migration left suspended with this record (COMMITTED), and the
+     * engine starts where that one stopped: send_fd and recv_fd are the first
+     * connection of a recovery.
+     */
+    const struct xc_sr_record_of *from;
+    /* How long a peer that has agreed to KEEPALIVE may be silent, 0: 14 s. */
+    uint64_t silence_timeout_us;
 };
 
 struct xc_sr_save_result
@@ -404,6 +476,9 @@ struct xc_sr_restore_params
      */
     uint64_t commit_timeout_us;
     uint64_t stall_timeout_us;
+    struct xc_sr_recovery recovery;
+    /* As at the source. */
+    uint64_t silence_timeout_us;
 };
 
 struct xc_sr_restore_result
@@ -425,12 +500,32 @@ struct xc_sr_restore_result
 int xc_sr_restore(const struct xc_sr_restore_params *params,
                   struct xc_sr_restore_result *result_r);
 
+/*
+ * For a destination whose process is gone and whose guest either never ran
+ * here or needs nothing more: tells the source, on a new connection, what the
+ * record says (FENCED, FINISHED, LOST; NONE: nothing is known of it) and waits
+ * for its word.  The epoch is raised and put into the journal first.
+ * *settled_r: the source knows, the record may go.
+ */
+struct xc_sr_tell_params
+{
+    struct xc_sr_record_of record;
+    int send_fd;
+    int recv_fd;
+    struct xc_sr_journal journal;
+    const struct xc_sr_log *log;
+    uint64_t timeout_us; /* 0: 60 s */
+};
+
+int xc_sr_restore_tell(const struct xc_sr_tell_params *params, bool *settled_r);
+
 /* ---- What two engines can agree on, and reasons for a refusal ------------ */
 
 #define XC_SR_FEATURE_ZERO_PAGES 0x00000001u /* pages of zeroes travel bare */
 #define XC_SR_FEATURE_ACK        0x00000002u /* the receiver acknowledges */
 #define XC_SR_FEATURE_STATS      0x00000004u /* POSTCOPY_STATS at the end */
-#define XC_SR_FEATURES_ALL       0x00000007u
+#define XC_SR_FEATURE_KEEPALIVE  0x00000008u /* neither side is ever silent */
+#define XC_SR_FEATURES_ALL       0x0000000fu
 
 #define XC_SR_REASON_NONE       0u
 #define XC_SR_REASON_VERSION    1u /* stream version not accepted */
