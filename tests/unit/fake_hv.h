@@ -39,8 +39,8 @@ struct fake_guest
     /* Destination. */
     bool paging;
     bool unpaused;
-    bool paused;           /* by pause(), since */
-    unsigned int pauses;   /* calls of it */
+    bool paused;         /* by pause(), since */
+    unsigned int pauses; /* calls of it */
     bool left_paused;
     unsigned int faults_wanted; /* on unpause: so many pages are touched */
     uint64_t faults[64];

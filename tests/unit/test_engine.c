@@ -157,7 +157,8 @@ START_TEST(test_features_can_be_denied)
     p.restore.deny_features = XC_SR_FEATURE_ACK;
     run(&p);
     assert_moved(&p);
-    ck_assert_uint_eq(p.saved.stats.features, XC_SR_FEATURE_STATS | XC_SR_FEATURE_KEEPALIVE);
+    ck_assert_uint_eq(p.saved.stats.features,
+                      XC_SR_FEATURE_STATS | XC_SR_FEATURE_KEEPALIVE);
     ck_assert_uint_eq(p.saved.stats.pages_zero, 0);
     pair_dispose(&p);
 }

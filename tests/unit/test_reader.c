@@ -128,7 +128,8 @@ START_TEST(events_of_a_migration)
                 "POSTCOPY_BEGIN(0) X86_TSC_INFO(24) HVM_CONTEXT(43) "
                 "HVM_PARAMS(40) POSTCOPY_PFNS_BEGIN(0) POSTCOPY_PFNS[3 3+0] "
                 "POSTCOPY_TRANSITION(0) upper POSTCOPY_PAGE_DATA[2 2+2] "
-                "POSTCOPY_COMMIT(24) ZERO_PAGES[2 2+0] END(0) end");
+                "POSTCOPY_COMMIT(24) ZERO_PAGES[2 2+0] "
+                "POSTCOPY_KEEPALIVE(0) END(0) end");
     xc_sr__writer_dispose(&w);
 }
 END_TEST

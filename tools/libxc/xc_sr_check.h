@@ -71,13 +71,13 @@ struct xc_sr_known
 /* A record with entries: how many, and what each of them has to obey. */
 struct xc_sr_body_shape
 {
-    uint32_t entry_len;  /* 8, or 16 for runs */
-    uint64_t at;         /* where in the stream the entries begin */
-    uint64_t count;      /* entries */
-    uint64_t data_pages; /* pages of contents after the entries */
-    uint64_t zero_bits;  /* of an entry */
-    uint64_t nr_pfns;    /* pfns are below this */
-    uint16_t types;      /* bit per type nibble that may occur */
+    uint32_t entry_len;      /* 8, or 16 for runs */
+    uint64_t at;             /* where in the stream the entries begin */
+    uint64_t count;          /* entries */
+    uint64_t data_pages;     /* pages of contents after the entries */
+    uint64_t zero_bits;      /* of an entry */
+    uint64_t nr_pfns;        /* pfns are below this */
+    uint16_t types;          /* bit per type nibble that may occur */
     uint64_t last_zero_bits; /* of the last entry: the end of a bitmap */
 };
 

@@ -76,6 +76,19 @@ enum xc_sr_body xc_sr__rec_body(enum xc_sr_rec rec)
                                                : XC_SR_BODY_WHOLE;
 }
 
+uint32_t xc_sr__head_len(enum xc_sr_rec rec)
+{
+    switch ( (int)rec )
+    {
+    case XC_SR_REC_CHECKPOINT_DIRTY_PFN_LIST:
+        return 0;
+    case XC_SR_REC_POSTCOPY_RECOVER:
+        return XC_SR_RECOVER_HEAD_LEN;
+    default:
+        return XC_SR_PAGES_HEADER_LEN;
+    }
+}
+
 int xc_sr__length_check(const struct xc_sr_record *rec,
                         struct xc_sr_stream_fault *fault)
 {

@@ -233,9 +233,9 @@ struct xc_sr_record
 {
     enum xc_sr_rec id; /* XC_SR_REC_COUNT: unknown optional */
     uint32_t type;
-    uint32_t length;     /* of the body, without padding */
-    uint64_t offset;     /* of its header in the stream */
-    uint64_t number;     /* 0 for the first record */
+    uint32_t length; /* of the body, without padding */
+    uint64_t offset; /* of its header in the stream */
+    uint64_t number; /* 0 for the first record */
     /* WHOLE bodies, and in the HEAD event of a RECOVER the octets before its
      * bitmap; valid until the next call. */
     const uint8_t *body;

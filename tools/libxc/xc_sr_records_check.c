@@ -566,19 +566,6 @@ static int (*const checks[XC_SR_REC_COUNT])(struct body *) = {
 };
 #undef CHECK
 
-uint32_t xc_sr__head_len(enum xc_sr_rec rec)
-{
-    switch ( (int)rec )
-    {
-    case XC_SR_REC_CHECKPOINT_DIRTY_PFN_LIST:
-        return 0;
-    case XC_SR_REC_POSTCOPY_RECOVER:
-        return XC_SR_RECOVER_HEAD_LEN;
-    default:
-        return XC_SR_PAGES_HEADER_LEN;
-    }
-}
-
 int xc_sr__body_check(const struct xc_sr_record *rec, unsigned int version,
                       struct xc_sr_known *known,
                       struct xc_sr_body_shape *shape_r,

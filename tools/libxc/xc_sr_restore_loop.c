@@ -163,9 +163,9 @@ static int check_silence(struct xc_sr_receiver *r, uint64_t now_us)
          now_us - r->heard_us <= lost_us )
         return 0;
     r->conn_lost = true;
-    return xc_sr__receiver_fail(
-        r, -ETIMEDOUT, "nothing has come from the source for %llu s",
-        (unsigned long long)(lost_us / 1000000));
+    return xc_sr__receiver_fail(r, -ETIMEDOUT,
+                                "nothing has come from the source for %llu s",
+                                (unsigned long long)(lost_us / 1000000));
 }
 
 /* Somebody has opened another connection: this one is not read any more. */

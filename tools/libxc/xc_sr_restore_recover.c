@@ -29,9 +29,9 @@ bool xc_sr__receiver_may_recover(const struct xc_sr_receiver *r)
          r->aborted || r->gave_up || r->gone )
         return false;
     /* Whatever else goes wrong before COMMIT, giving up loses nothing. */
-    return r->owner == XC_SR_OWNER_OWNER ? r->ran
-                                         : r->owner == XC_SR_OWNER_PREP &&
-                                               r->conn_lost;
+    return r->owner == XC_SR_OWNER_OWNER
+               ? r->ran
+               : r->owner == XC_SR_OWNER_PREP && r->conn_lost;
 }
 
 /* ---- Letting go of a connection ------------------------------------------- */
@@ -66,8 +66,8 @@ static void pause_guest(struct xc_sr_receiver *r)
         return;
     rc = xc_sr__hv_pause(r->hv);
     if ( rc )
-        xc_sr__warn(r->log, "domain %u: cannot pause it: %s",
-                    r->hv->info.domid, strerror(-rc));
+        xc_sr__warn(r->log, "domain %u: cannot pause it: %s", r->hv->info.domid,
+                    strerror(-rc));
     r->paused_here = !rc;
 }
 
@@ -117,8 +117,7 @@ static int wait_connection(struct xc_sr_receiver *r, uint64_t deadline_us)
         int rc;
 
         if ( xc_sr__control_stops_waiting(control) ||
-             (r->owner == XC_SR_OWNER_PREP &&
-              xc_sr__control_aborted(control)) )
+             (r->owner == XC_SR_OWNER_PREP && xc_sr__control_aborted(control)) )
             return give_up(r, -ECANCELED, "no longer waited for");
         if ( xc_sr__now_us() >= deadline_us )
             return give_up(r, -ETIMEDOUT, "nobody came to take it up again");
@@ -167,26 +166,33 @@ static int say_recover(struct xc_sr_receiver *r, uint64_t nr_words)
                          xc_sr__recover_record(r->owner), r->features,
                          r->nr_pfns);
     xc_sr__write_end(&r->writer, (uint32_t)(8 * nr_words));
-    return xc_sr__receiver_queue(r);
+    return xc_sr__receiver_say(r);
 }
 
-/* Present is what is not missing; a piece at a time, never all of it. */
-static int queue_bitmap(struct xc_sr_receiver *r, uint64_t *word,
-                        uint64_t nr_words)
+static uint64_t present_word(const struct xc_sr_receiver *r, uint64_t word)
 {
-    unsigned int nr = 0;
+    uint64_t left = r->nr_pfns - 64 * word;
+    uint64_t present = ~r->missing.words[word];
 
-    if ( xc_sr__outq_len(&r->out) )
-        return 0;
-    for ( ; nr < BITMAP_WORDS && *word < nr_words; nr++, (*word)++ )
+    return left < 64 ? present & ~(~0ULL << left) : present;
+}
+
+/*
+ * Present is what is not missing.  As much as the descriptor takes, a piece
+ * at a time: the bitmap of a large guest is never held twice.
+ */
+static int say_bitmap(struct xc_sr_receiver *r, uint64_t *word,
+                      uint64_t nr_words)
+{
+    int rc = 0;
+
+    while ( !rc && *word < nr_words && xc_sr__outq_len(&r->out) == 0 )
     {
-        uint64_t present = ~r->missing.words[*word];
-
-        if ( *word == nr_words - 1 && r->nr_pfns % 64 )
-            present &= ~(~0ULL << (r->nr_pfns % 64));
-        xc_sr__write_u64(&r->writer, present);
+        for ( unsigned int n = 0; n < BITMAP_WORDS && *word < nr_words; n++ )
+            xc_sr__write_u64(&r->writer, present_word(r, (*word)++));
+        rc = xc_sr__receiver_say(r);
     }
-    return nr ? xc_sr__receiver_queue(r) : 0;
+    return rc;
 }
 
 static int check_answer(struct xc_sr_receiver *r, uint64_t deadline_us)
@@ -216,7 +222,7 @@ static int shake_hands(struct xc_sr_receiver *r)
         rc = say_recover(r, nr_words);
     while ( !rc && !r->resumed )
     {
-        rc = queue_bitmap(r, &word, nr_words);
+        rc = say_bitmap(r, &word, nr_words);
         if ( !rc )
             rc = xc_sr__receiver_turn(r, deadline_us);
         if ( !rc )
@@ -246,9 +252,9 @@ static int ask_again(struct xc_sr_receiver *r)
 
 static int repeat(struct xc_sr_receiver *r)
 {
-    int rc = xc_sr__receiver_say_session(
-        r, r->owner == XC_SR_OWNER_PREP ? XC_SR_REC_POSTCOPY_PREPARED
-                                        : XC_SR_REC_POSTCOPY_RUNNING);
+    int rc = xc_sr__receiver_say_session(r, r->owner == XC_SR_OWNER_PREP
+                                                ? XC_SR_REC_POSTCOPY_PREPARED
+                                                : XC_SR_REC_POSTCOPY_RUNNING);
 
     if ( !rc )
         rc = ask_again(r);

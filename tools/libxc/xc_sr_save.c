@@ -292,20 +292,6 @@ static int close_stream(struct xc_sr_sender *s)
 
 /* ---- The timeline --------------------------------------------------------------- */
 
-/* Each loss after COMMIT is waited out, if the caller wants that. */
-static int push_through(struct xc_sr_sender *s)
-{
-    int rc = xc_sr__sender_push(s);
-
-    while ( rc && xc_sr__sender_may_recover(s) )
-    {
-        rc = xc_sr__sender_recover(s);
-        if ( !rc && !s->complete )
-            rc = xc_sr__sender_push(s);
-    }
-    return rc;
-}
-
 /* Where a dead process stopped: its guest, its record, a new connection. */
 static int go_on(struct xc_sr_sender *s)
 {
@@ -316,7 +302,7 @@ static int go_on(struct xc_sr_sender *s)
     if ( !rc && s->owner != XC_SR_OWNER_COMMITTED )
         return 0;
     if ( !rc && !s->complete )
-        rc = push_through(s);
+        rc = xc_sr__sender_push_through(s);
     return rc ? rc : close_stream(s);
 }
 
@@ -352,7 +338,7 @@ static int migrate(struct xc_sr_sender *s)
     if ( !rc )
         rc = hand_over(s);
     if ( !rc )
-        rc = push_through(s);
+        rc = xc_sr__sender_push_through(s);
     if ( !rc )
         rc = close_stream(s);
     return rc;
@@ -499,7 +485,7 @@ static int sender_init(struct xc_sr_sender *s)
     if ( !rc && s->params->from )
         memcpy(s->session, s->params->from->session, sizeof(s->session));
     else if ( !rc && getrandom(s->session, sizeof(s->session), 0) !=
-                    (ssize_t)sizeof(s->session) )
+                         (ssize_t)sizeof(s->session) )
         rc = -errno;
     if ( rc )
         return xc_sr__sender_fail(s, rc, "cannot start: %s", strerror(-rc));

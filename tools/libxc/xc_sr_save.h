@@ -79,13 +79,13 @@ struct xc_sr_sender
     uint64_t heard_us; /* when octets came last */
 
     /* A connection after the first: see xc_sr_save_recover.c. */
-    uint64_t sent_base;  /* queued_total when it began */
-    bool owns_fds;       /* it was handed in: ours to close */
-    bool parked;         /* there is none */
-    bool handshaking;    /* RECOVER is to come, or to be answered */
-    bool recover_in;     /* it came */
-    bool gave_up;        /* waiting for another one */
-    bool from_record;    /* started from a record: owed_all is not known */
+    uint64_t sent_base; /* queued_total when it began */
+    bool owns_fds;      /* it was handed in: ours to close */
+    bool parked;        /* there is none */
+    bool handshaking;   /* RECOVER is to come, or to be answered */
+    bool recover_in;    /* it came */
+    bool gave_up;       /* waiting for another one */
+    bool from_record;   /* started from a record: owed_all is not known */
     uint32_t recover_record;
     uint64_t recover_epoch;
     struct xc_sr_pageset present; /* the destination's bitmap */
@@ -229,6 +229,8 @@ bool xc_sr__sender_may_recover(const struct xc_sr_sender *s);
  * over: nobody came, or the destination never ran it (naked).
  */
 int xc_sr__sender_recover(struct xc_sr_sender *s);
+/* The push; each loss after COMMIT is waited out, if the caller wants that. */
+int xc_sr__sender_push_through(struct xc_sr_sender *s);
 /* The first connection of a sender that starts from a record. */
 int xc_sr__sender_recover_from(struct xc_sr_sender *s);
 /* Events of POSTCOPY_RECOVER, of any other record during the handshake. */

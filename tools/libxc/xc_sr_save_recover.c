@@ -2,8 +2,8 @@
 /*
  * xc_sr_save_recover.c: the sender without a connection, and its next one.
  *
- * Called from the timeline (push_through() in xc_sr_save.c) when anything
- * fails after COMMIT.  The guest stays suspended and every page of it stays,
+ * Called from the timeline when anything fails after COMMIT.  The guest stays
+ * suspended and every page of it stays,
  * also what was sent; nothing here resumes it.  A new connection is handed in
  * by another thread (xc_sr_control_reconnect()); the destination says on it
  * what it has recorded and which pages it has, and that alone counts.
@@ -259,16 +259,16 @@ static int answer_last(struct xc_sr_sender *s, bool aborted)
 static int impossible(struct xc_sr_sender *s)
 {
     return xc_sr__sender_fail(
-        s, -EPROTO, "the destination's record says %s, which cannot be: ours "
-                    "is %s",
+        s, -EPROTO,
+        "the destination's record says %s, which cannot be: ours "
+        "is %s",
         xc_sr_owner_name(xc_sr__recover_owner(s->recover_record)),
         xc_sr_owner_name(s->owner));
 }
 
 static int answer(struct xc_sr_sender *s)
 {
-    enum xc_sr_answer how =
-        xc_sr__recover_answer(s->owner, s->recover_record);
+    enum xc_sr_answer how = xc_sr__recover_answer(s->owner, s->recover_record);
 
     if ( s->recover_epoch <= s->epoch )
         return xc_sr__sender_fail(
@@ -296,8 +296,9 @@ static int answer(struct xc_sr_sender *s)
                                   "never will");
     case XC_SR_ANSWER_PARK:
         return xc_sr__sender_fail(
-            s, -ENODATA, "the destination's record says %s: the guest cannot "
-                         "be made whole there",
+            s, -ENODATA,
+            "the destination's record says %s: the guest cannot "
+            "be made whole there",
             xc_sr_owner_name(xc_sr__recover_owner(s->recover_record)));
     case XC_SR_ANSWER_IMPOSSIBLE:
         break;
@@ -359,6 +360,19 @@ int xc_sr__sender_recover(struct xc_sr_sender *s)
     s->stats->disconnected_us += xc_sr__now_us() - start_us;
     if ( !rc )
         recovered(s);
+    return rc;
+}
+
+int xc_sr__sender_push_through(struct xc_sr_sender *s)
+{
+    int rc = xc_sr__sender_push(s);
+
+    while ( rc && xc_sr__sender_may_recover(s) )
+    {
+        rc = xc_sr__sender_recover(s);
+        if ( !rc && !s->complete )
+            rc = xc_sr__sender_push(s);
+    }
     return rc;
 }
 

@@ -97,7 +97,7 @@ enum xc_sr_phase
     XC_SR_PHASE_POSTCOPY, /* it runs at the destination, pages are missing */
     XC_SR_PHASE_DISCONNECTED, /* connection lost after COMMIT: all is kept,
                                  a new connection is waited for */
-    XC_SR_PHASE_DONE,     /* every page is in */
+    XC_SR_PHASE_DONE,         /* every page is in */
     XC_SR_PHASE_FAILED,
 };
 
