@@ -164,7 +164,7 @@ int xc_sr__receiver_ask_stuck(struct xc_sr_receiver *r)
         unsigned int nr =
             xc_sr__pageset_collect(&r->stuck, &pfn, pfns, FAULT_BATCH);
 
-        rc = ask_source(r, pfns, nr);
+        rc = xc_sr__receiver_ask(r, pfns, nr);
     }
     return rc;
 }
