@@ -82,6 +82,9 @@ ifeq ($(HAVE_XENLIGHT),y)
 XL_SRC     += $(XL_XEN_SRC)
 endif
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
+ifneq ($(HAVE_XENLIGHT),y)
+UNIT_SRC   := $(filter-out tests/unit/test_domain%,$(UNIT_SRC))
+endif
 # What of the witness does not need a hypervisor beneath it.
 WITNESS_PARTS := $(patsubst %,stubdom/witness/%.c,args pattern ring text xsmsg)
 # Tools of the tests: they stand beside the programs but are not installed.
@@ -150,7 +153,7 @@ $(BUILD)/obj/tools/xl/%.o: EXTRA_CFLAGS = -Itools/libxl -Itools/xl \
     $(YAJL_CFLAGS) $(XENLIGHT_CFLAGS)
 $(BUILD)/obj/docs/examples/%.o: EXTRA_CFLAGS = -Itools/libxl $(XENLIGHT_CFLAGS)
 $(BUILD)/obj/tests/%.o: EXTRA_CFLAGS = -Itools/libxl -Itools/xl -Itests \
-    -Istubdom/witness $(YAJL_CFLAGS) $(CHECK_CFLAGS)
+    -Istubdom/witness $(YAJL_CFLAGS) $(CHECK_CFLAGS) $(XENLIGHT_CFLAGS)
 
 define make_archive
 	$(call say,AR)

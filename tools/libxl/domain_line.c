@@ -276,6 +276,7 @@ int libxl_postcopy__line_accept(struct libxl_postcopy__line *line, bool restore,
         return libxl_postcopy__line_fail(
             line, rc, "libxl's save helper (xl-save-shim) did not call: %s",
             strerror(-rc));
+    line->called = true;
     rc = check_args(line, restore, cbflags);
     if ( rc )
         return rc;
@@ -337,21 +338,49 @@ static void end_shim(struct libxl_postcopy__line *line)
     libxl_postcopy__shim_exit(&line->shim, 1);
 }
 
+/* A helper that nobody waits for any more is told to go. */
+static void dismiss_caller(struct libxl_postcopy__line *line)
+{
+    line->called =
+        libxl_postcopy__shim_accept(libxl_postcopy__listen_fd(), -1,
+                                    libxl_postcopy__now_us(), &line->shim) == 0;
+    if ( line->called )
+        end_shim(line);
+}
+
+/* libxl's call, its stream, or its helper's first word. */
+static int wait_libxl(struct libxl_postcopy__line *line, bool eof,
+                      uint64_t deadline_us)
+{
+    struct pollfd fds[3] = {
+        { .fd = eof ? -1 : line->stream_fd, .events = POLLIN },
+        { .fd = line->run.wake_fd, .events = POLLIN },
+        { .fd = line->called ? -1 : libxl_postcopy__listen_fd(),
+          .events = POLLIN },
+    };
+
+    if ( poll(fds, 3, libxl_postcopy__poll_ms(deadline_us)) == 0 &&
+         libxl_postcopy__now_us() >= deadline_us )
+        return -ETIMEDOUT;
+    if ( fds[2].revents )
+        dismiss_caller(line);
+    return 0;
+}
+
 int libxl_postcopy__line_end(struct libxl_postcopy__line *line)
 {
-    uint64_t deadline_us =
-        libxl_postcopy__line_deadline(line) + line->timeout_us;
+    uint64_t deadline_us;
     bool eof = false;
     int libxl_rc;
 
     end_shim(line);
+    deadline_us = libxl_postcopy__line_deadline(line) + line->timeout_us;
     /* To a libxl that reads: this is all. */
     (void)shutdown(line->stream_fd, SHUT_WR);
     libxl_postcopy__run_unwake(&line->run);
     while ( !libxl_postcopy__run_has_returned(&line->run, &libxl_rc) )
     {
-        int rc = libxl_postcopy__line_wait(line, eof ? -1 : line->stream_fd,
-                                           POLLIN, deadline_us);
+        int rc = wait_libxl(line, eof, deadline_us);
 
         if ( rc )
             return libxl_postcopy__line_fail(

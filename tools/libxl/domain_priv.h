@@ -35,6 +35,7 @@ struct libxl_postcopy__line
     int epoll_fd;             /* everything that on_ready() looks at */
     uint64_t timeout_us;      /* for one answer of libxl's */
     uint32_t domid;           /* for messages */
+    bool called;              /* the shim has */
     bool waits_for_room;      /* stream_fd is watched for writing */
     bool completed;           /* libxl was told that the memory part is done */
     bool broken;              /* the shim or the stream went, too early */

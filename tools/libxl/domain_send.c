@@ -285,7 +285,10 @@ static int put_journal(void *ctx, enum xc_sr_owner owner,
 {
     struct sender *s = ctx;
     const struct xc_sr_journal *journal = &s->params->save.journal;
-    int rc = owner == XC_SR_OWNER_COMMITTED ? may_commit(s) : 0;
+    /* Version 2 has no COMMIT: libxl's own part is what starts the guest. */
+    bool commits =
+        owner == XC_SR_OWNER_COMMITTED && s->save.stream_version >= 3;
+    int rc = commits ? may_commit(s) : 0;
 
     if ( !rc && journal->put )
         rc = journal->put(journal->ctx, owner, session, epoch);

@@ -88,7 +88,8 @@ struct libxl_postcopy_send_params
      * suspended, the destination has all it needs, COMMITTED is recorded and
      * COMMIT sent right after.  The place to give the domain its other name;
      * the guest stands still meanwhile.  An error gives the migration up and
-     * the guest runs on here.  Not called by a plain save.  May be NULL.
+     * the guest runs on here.  Not called by a plain save, nor with a version
+     * 2 stream, which has no COMMIT.  May be NULL.
      */
     int (*before_commit)(void *ctx);
     void *ctx;

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * fake_libxl.inc.c: what libxlpostcopy calls of libxl, without a Xen: writes
+ * and reads libxl's records, runs the program of LIBXL_SAVE_HELPER and speaks
+ * with it as libxl 4.17 does.  Failures are scripted; what was asked of it is
+ * counted in memory that both sides' processes share.  Included by
+ * test_domain.c; these definitions come before libxl's own.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <libxl.h>
+
+#include "frames.h"
+#include "helper_msgs.h"
+
+#define FAKE_DOMID 7u
+#define NOT_MET    99u
+
+enum fake_failure
+{
+    FAKE_NO_FAILURE,
+    FAKE_AT_ONCE,     /* the call fails before anything */
+    FAKE_KILLS,       /* the helper is killed when it has said `at` */
+    FAKE_SAYS_NO,     /* `at` is answered with failure */
+    FAKE_SILENT,      /* `at` is not answered */
+    FAKE_TAIL,        /* it fails in the middle of its own records */
+    FAKE_RETURNS_BAD, /* all is done, and the return code says failure */
+};
+
+/* One side's libxl. */
+struct fake_libxl
+{
+    enum fake_failure failure;
+    unsigned int at;        /* a message */
+    size_t emulator_octets; /* of device model state; 0: no device model */
+    bool suspended;
+    unsigned int met[16]; /* messages, by number */
+    unsigned int resumes;
+    unsigned int unpauses;
+    unsigned int destroys;
+    bool exists;
+    unsigned int helper_status;
+};
+
+static struct fake_libxl *fake; /* this process's */
+
+/* ---- The helper ------------------------------------------------------------------ */
+
+struct helper
+{
+    pid_t pid;
+    int to;
+    int from;
+};
+
+static void start_helper(struct helper *h, const char *mode, int stream)
+{
+    bool save = strcmp(mode, "--save-domain") == 0;
+    int in[2], out[2];
+    char fd_text[12], id[12];
+
+    snprintf(fd_text, sizeof(fd_text), "%d", stream);
+    snprintf(id, sizeof(id), "%u", FAKE_DOMID);
+    if ( pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) )
+        abort();
+    h->pid = fork();
+    if ( h->pid == 0 )
+    {
+        const char *program = getenv("LIBXL_SAVE_HELPER");
+
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        fcntl(stream, F_SETFD, 0);
+        if ( save )
+            execlp(program, program, mode, fd_text, "-1", id, "1", "136", "0",
+                   (char *)NULL);
+        else
+            execlp(program, program, mode, fd_text, "-1", id, "1", "0", "2",
+                   "0", "768", "0", (char *)NULL);
+        _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    h->to = in[1];
+    h->from = out[0];
+}
+
+/* The next message; false: the helper ended. */
+static bool next_message(struct helper *h, struct libxl_postcopy__message *m)
+{
+    static uint8_t buf[LIBXL_PC_MSG_PREFIX + LIBXL_PC_MSG_MAX];
+    size_t have = 0, used = 0;
+
+    while ( !used )
+    {
+        if ( read(h->from, buf + have, 1) != 1 )
+            return false;
+        have++;
+        if ( libxl_postcopy__msg_decode(buf, have, m, &used) )
+            abort();
+    }
+    return true;
+}
+
+/* Success of `number`, as an answer. */
+static int yes(unsigned int number)
+{
+    return number >= LIBXL_PC_MSG_SUSPEND &&
+           number <= LIBXL_PC_MSG_WAIT_CHECKPOINT;
+}
+
+static void answer(struct helper *h, unsigned int number)
+{
+    int value = yes(number);
+
+    if ( fake->failure == FAKE_SILENT && fake->at == number )
+        return;
+    if ( fake->failure == FAKE_SAYS_NO && fake->at == number )
+        value = !value;
+    else if ( number == LIBXL_PC_MSG_SUSPEND )
+        fake->suspended = true;
+    if ( write(h->to, &value, sizeof(value)) < 0 )
+        return;
+}
+
+/* All of the helper's life; 0 if it completed well. */
+static int run_helper(const char *mode, int stream)
+{
+    struct libxl_postcopy__message m;
+    struct helper h;
+    int result = ERROR_FAIL, status = 0;
+
+    start_helper(&h, mode, stream);
+    while ( next_message(&h, &m) )
+    {
+        fake->met[m.number]++;
+        if ( fake->failure == FAKE_KILLS && fake->at == m.number )
+            kill(h.pid, SIGKILL);
+        else if ( libxl_postcopy__msg_wants_answer(m.number) )
+            answer(&h, m.number);
+        if ( m.number == LIBXL_PC_MSG_COMPLETE )
+            result = m.values[0] ? ERROR_FAIL : 0;
+    }
+    waitpid(h.pid, &status, 0);
+    fake->helper_status = (unsigned int)status;
+    close(h.to);
+    close(h.from);
+    return status ? ERROR_FAIL : result;
+}
+
+/* ---- libxl's records ----------------------------------------------------------------- */
+
+static int write_buf(int fd, struct libxl_postcopy__buf *b, size_t most)
+{
+    size_t len = b->len < most ? b->len : most;
+    ssize_t n = write(fd, b->data, len);
+
+    libxl_postcopy__buf_dispose(b);
+    return n == (ssize_t)len ? 0 : ERROR_FAIL;
+}
+
+static int write_opening(int fd)
+{
+    struct libxl_postcopy__buf b = { 0 };
+
+    libxl_postcopy__put_header(&b);
+    libxl_postcopy__put_empty(&b, LIBXL_PC_FRAME_LIBXC_CONTEXT);
+    return write_buf(fd, &b, SIZE_MAX);
+}
+
+static int write_tail(int fd)
+{
+    struct libxl_postcopy__buf b = { 0 };
+    size_t most = SIZE_MAX;
+    uint8_t *state = calloc(1, fake->emulator_octets + 1);
+
+    if ( fake->emulator_octets )
+        libxl_postcopy__put_emulator(&b, LIBXL_PC_FRAME_EMULATOR_CONTEXT,
+                                     LIBXL_PC_EMULATOR_QEMU_UPSTREAM, 0, state,
+                                     fake->emulator_octets);
+    libxl_postcopy__put_empty(&b, LIBXL_PC_FRAME_END);
+    free(state);
+    if ( fake->failure == FAKE_TAIL )
+        most = b.len / 2;
+    if ( write_buf(fd, &b, most) )
+        return ERROR_FAIL;
+    return fake->failure == FAKE_TAIL ? ERROR_FAIL : 0;
+}
+
+static int read_all(int fd, void *buf, size_t len)
+{
+    for ( size_t have = 0; have < len; )
+    {
+        ssize_t n = read(fd, (uint8_t *)buf + have, len - have);
+
+        if ( n <= 0 )
+            return ERROR_FAIL;
+        have += (size_t)n;
+    }
+    return 0;
+}
+
+/* Records to END, read as libxl does: blocking, each in two reads. */
+static int read_tail(int fd)
+{
+    for ( ;; )
+    {
+        uint32_t head[2];
+        uint8_t *body;
+        int rc = read_all(fd, head, sizeof(head));
+
+        if ( rc || head[0] == LIBXL_PC_FRAME_END )
+            return rc;
+        body = malloc((head[1] + 7) / 8 * 8 + 1);
+        rc = body ? read_all(fd, body, (head[1] + 7) / 8 * 8) : ERROR_FAIL;
+        free(body);
+        if ( rc || fake->failure == FAKE_TAIL )
+            return ERROR_FAIL;
+    }
+}
+
+/* ---- What libxlpostcopy calls ------------------------------------------------------------ */
+
+int libxl_domain_suspend(libxl_ctx *ctx, uint32_t domid, int fd, int flags,
+                         const libxl_asyncop_how *how)
+{
+    int rc;
+
+    (void)ctx;
+    (void)flags;
+    (void)how;
+    if ( fake->failure == FAKE_AT_ONCE || domid != FAKE_DOMID )
+        return ERROR_FAIL;
+    rc = write_opening(fd);
+    if ( !rc )
+        rc = run_helper("--save-domain", fd);
+    if ( !rc )
+        rc = write_tail(fd);
+    return fake->failure == FAKE_RETURNS_BAD ? ERROR_GUEST_TIMEDOUT : rc;
+}
+
+int libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *config,
+                                uint32_t *domid, int fd, int back_fd,
+                                const libxl_domain_restore_params *params,
+                                const libxl_asyncop_how *how,
+                                const libxl_asyncprogress_how *console_how)
+{
+    uint8_t opening[24];
+    int rc;
+
+    (void)ctx;
+    (void)config;
+    (void)how;
+    (void)console_how;
+    if ( fake->failure == FAKE_AT_ONCE || back_fd != -1 ||
+         params->stream_version != 2 )
+        return ERROR_FAIL;
+    *domid = FAKE_DOMID;
+    fake->exists = true;
+    rc = read_all(fd, opening, sizeof(opening));
+    if ( !rc )
+        rc = run_helper("--restore-domain", fd);
+    if ( !rc )
+        rc = read_tail(fd);
+    if ( fake->failure == FAKE_RETURNS_BAD )
+        rc = ERROR_FAIL;
+    if ( rc )
+        fake->exists = false;
+    return rc;
+}
+
+int libxl_domain_info(libxl_ctx *ctx, libxl_dominfo *info, uint32_t domid)
+{
+    (void)ctx;
+    if ( !fake->exists || domid != FAKE_DOMID )
+        return ERROR_DOMAIN_NOTFOUND;
+    info->shutdown = fake->suspended;
+    info->shutdown_reason = LIBXL_SHUTDOWN_REASON_SUSPEND;
+    return 0;
+}
+
+int libxl_domain_resume(libxl_ctx *ctx, uint32_t domid, int cancel,
+                        const libxl_asyncop_how *how)
+{
+    (void)ctx;
+    (void)domid;
+    (void)how;
+    fake->resumes++;
+    fake->suspended = false;
+    return cancel ? 0 : ERROR_FAIL;
+}
+
+int libxl_domain_unpause(libxl_ctx *ctx, uint32_t domid,
+                         const libxl_asyncop_how *how)
+{
+    (void)ctx;
+    (void)domid;
+    (void)how;
+    fake->unpauses++;
+    return 0;
+}
+
+int libxl_domain_destroy(libxl_ctx *ctx, uint32_t domid,
+                         const libxl_asyncop_how *how)
+{
+    (void)ctx;
+    (void)domid;
+    (void)how;
+    fake->destroys++;
+    fake->exists = false;
+    return 0;
+}
