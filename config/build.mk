@@ -91,6 +91,8 @@ WITNESS_PARTS := $(patsubst %,stubdom/witness/%.c,args pattern ring text xsmsg)
 TOOL_SRC   := $(wildcard tests/bench/*.c tests/integration/*.c \
     tests/vectors/make_vectors.c)
 FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
+# Tools of the rig that go to its hosts with the programs.
+RIG_TOOL_SRC := $(if $(XEN_SRC),tests/rig/hvtool.c)
 
 objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
@@ -117,6 +119,7 @@ PROGRAMS := $(BUILD)/bin/xl $(BUILD)/bin/xen-verify-stream \
 EXAMPLES := $(addprefix $(BUILD)/bin/,$(notdir $(basename $(EXAMPLE_SRC))))
 UNIT_BIN  := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 TOOL_BIN  := $(addprefix $(BUILD)/bin/,$(notdir $(basename $(TOOL_SRC))))
+RIG_TOOL_BIN := $(patsubst tests/rig/%.c,$(BUILD)/rig/%,$(RIG_TOOL_SRC))
 FUZZ_BIN  := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 MANPAGES  := $(patsubst docs/man/%.pod,$(BUILD)/man/%, \
              $(wildcard docs/man/*.pod))
@@ -124,7 +127,7 @@ MANPAGES  := $(patsubst docs/man/%.pod,$(BUILD)/man/%, \
 .PHONY: all lib programs tools tests fuzzers man
 lib: $(LIB_A) $(LIB_SO) $(PC) $(XL_LIB_SO) $(XL_PC)
 programs: $(PROGRAMS) $(EXAMPLES)
-tools: $(TOOL_BIN)
+tools: $(TOOL_BIN) $(RIG_TOOL_BIN)
 tests: $(UNIT_BIN)
 fuzzers: $(FUZZ_BIN)
 man: $(MANPAGES)
@@ -229,6 +232,8 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_A) $(LIB_A)
 $(BUILD)/bin/%: $(BUILD)/obj/tests/bench/%.o $(LIB_A)
 	$(call link_program,$(YAJL_LIBS) -lm)
 $(BUILD)/bin/%: $(BUILD)/obj/tests/integration/%.o $(LIB_A)
+	$(call link_program)
+$(BUILD)/rig/%: $(BUILD)/obj/tests/rig/%.o $(LIB_A)
 	$(call link_program)
 $(BUILD)/bin/make_vectors: $(call objs,tests/vectors/make_vectors.c \
     $(VECTOR_SRC))
