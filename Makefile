@@ -53,8 +53,10 @@ deps:
 .PHONY: help clean distclean
 help:
 	@sed -n '3,9s/^# \{0,1\}//p' Makefile
-	@echo "check-unit check-integration check-asan check-fuzz lint: parts of check"
-	@echo "check-full: nothing left out, also check-tsan and check-valgrind"
+	@echo "check-unit check-integration check-asan check-fuzz check-model lint:" \
+	    "parts of check"
+	@echo "check-full: nothing left out, also check-tsan, check-valgrind," \
+	    "check-model-full"
 	@echo "fuzz T=s, bench, install, uninstall, deps, clean, distclean"
 
 clean:

@@ -19,17 +19,17 @@ LINTS       := $(sort $(wildcard tests/lint/check-*))
 
 .PHONY: check-run check-full check-unit check-integration check-suites \
     check-asan check-asan-full check-tsan check-valgrind check-fuzz fuzz \
-    fuzz-run lint bench demo-run
+    fuzz-run lint bench demo-run check-model check-model-full
 
 # What every change has to pass, in ten minutes.  For that the sanitizers see a
 # third of the migration matrix (XP_BRIEF=1, see matrix.t) and not the tests
 # of figures.  check-full leaves nothing out and takes its time.
 check-run:
 	@MAKE='$(MAKE)' tests/check $(BUILD) \
-	    lint check-unit check-integration check-asan check-fuzz
+	    lint check-model check-unit check-integration check-asan check-fuzz
 check-full:
-	@T=60 MAKE='$(MAKE)' tests/check $(BUILD) lint check-unit \
-	    check-integration check-asan-full check-tsan check-valgrind check-fuzz
+	@T=60 MAKE='$(MAKE)' tests/check $(BUILD) lint check-model-full \
+	    check-unit check-integration check-asan-full check-tsan check-valgrind check-fuzz
 
 check-unit: libcheck
 	@$(SUBMAKE) $(JOBS_J) programs tools tests
@@ -39,6 +39,12 @@ check-unit: libcheck
 libcheck:
 	@test "$(HAVE_CHECK)" = y || { echo "the unit tests need libcheck" \
 	    "(check): run config/install-deps and ./configure" >&2; exit 1; }
+
+# Hand-over and recovery as a model: tests/model/README.
+check-model:
+	@$(RUN) -t 400 tests/model/model.t
+check-model-full:
+	@MODEL_FULL=1 $(RUN) -t 3600 tests/model/model.t
 
 check-integration:
 	@$(SUBMAKE) $(JOBS_J) programs tools
