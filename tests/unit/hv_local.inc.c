@@ -311,22 +311,45 @@ static __attribute__((unused)) bool holds_userfaultfd(int64_t pid)
     return found;
 }
 
-/* Runs each test in a host of its own; what main() returns. */
-static int run_tests(const char *name, const TTest *const *tests, size_t nr)
+static void make_dir_small(void)
 {
-    Suite *suite = suite_create(name);
-    SRunner *runner;
-    int failed;
+    setenv("XEN_POSTCOPY_LOCAL_MEMORY", "small", 1);
+    make_dir();
+}
 
+static void empty_dir_small(void)
+{
+    empty_dir();
+    unsetenv("XEN_POSTCOPY_LOCAL_MEMORY");
+}
+
+static void add_tests(Suite *suite, const TTest *const *tests, size_t nr,
+                      bool small)
+{
     for ( size_t i = 0; i < nr; i++ )
     {
         TCase *tc = tcase_create(tests[i]->name);
 
         tcase_set_timeout(tc, 60);
-        tcase_add_unchecked_fixture(tc, make_dir, empty_dir);
+        tcase_add_unchecked_fixture(tc, small ? make_dir_small : make_dir,
+                                    small ? empty_dir_small : empty_dir);
         tcase_add_test(tc, tests[i]);
         suite_add_tcase(suite, tc);
     }
+}
+
+/* Runs each test in a host of its own, `both` also with incoming memory of
+ * small pages; what main() returns. */
+static int run_tests(const char *name, const TTest *const *tests, size_t nr,
+                     bool both)
+{
+    Suite *suite = suite_create(name);
+    SRunner *runner;
+    int failed;
+
+    add_tests(suite, tests, nr, false);
+    if ( both )
+        add_tests(suite, tests, nr, true);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

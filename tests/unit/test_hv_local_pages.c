@@ -128,8 +128,9 @@ START_TEST(pages_go_out_and_in)
     ck_assert_int_eq(fstat(xc_sr__local_of(p.to)->mem_fd, &before), 0);
     ck_assert_int_eq(xc_sr__hv_write_pages(p.to, pfns, 1, NULL, errs), 0);
     ck_assert_int_eq(fstat(xc_sr__local_of(p.to)->mem_fd, &after), 0);
-    ck_assert_int_eq((after.st_blocks - before.st_blocks) * 512,
-                     XC_SR_PAGE_SIZE);
+    if ( !xc_sr__local_of(p.to)->place ) /* where it has one all along */
+        ck_assert_int_eq((after.st_blocks - before.st_blocks) * 512,
+                         XC_SR_PAGE_SIZE);
     close_pair(&p);
 }
 END_TEST
@@ -459,5 +460,5 @@ int main(void)
         names_are_checked_and_unique,
     };
 
-    return run_tests("hv_local_pages", tests, XC_SR_ARRAY_SIZE(tests));
+    return run_tests("hv_local_pages", tests, XC_SR_ARRAY_SIZE(tests), true);
 }

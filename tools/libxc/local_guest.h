@@ -81,6 +81,7 @@ struct guest
 
     /* Memory: constant after start. */
     int mem_fd;
+    bool huge; /* the file has huge pages where the machine has */
     uint8_t *mem;
     uint64_t nr_pages;
     uint64_t work_pages;   /* below them the workload, above: vcpu_info */
@@ -131,6 +132,8 @@ struct guest
 
 /* local_guest_mem.c */
 int guest_mem_init(struct guest *g);
+/* From now on each page is mapped, and written, by itself. */
+void guest_mem_small(struct guest *g);
 void guest_mem_fill(struct guest *g);
 /* One operation on a page: true if what was there is right. */
 bool guest_mem_op(struct guest *g, uint64_t pfn, uint64_t random);
@@ -167,6 +170,8 @@ int guest_state_put(struct guest *g, const uint8_t *buf, size_t len);
 
 /* local_guest_uffd.c */
 void guest_caps_init(struct guest *g);
+/* Frames that are not mapped yet can be trapped as missing ones are. */
+bool guest_can_minor(void);
 int guest_dirty_on(struct guest *g, struct lw_msg *msg, struct lw_fds *fds);
 int guest_dirty_fetch(struct guest *g, bool clean);
 void guest_dirty_off(struct guest *g);

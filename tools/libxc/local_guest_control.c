@@ -341,6 +341,7 @@ static int do_paging_on(struct guest *g, struct request *rq)
     if ( rc )
         return rc;
     rq->msg.arg[0] = (uintptr_t)g->mem;
+    rq->msg.arg[1] = g->huge;
     rq->msg.len = g->config.vcpus * 4;
     for ( uint32_t i = 0; i < g->config.vcpus; i++ )
     {

@@ -33,6 +33,7 @@
 #define FEATURES_SYNC                                                          \
     (UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM)
 #define FEATURES_MISSING (UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_THREAD_ID)
+#define FEATURES_MINOR   (FEATURES_MISSING | UFFD_FEATURE_MINOR_SHMEM)
 
 struct dirty_log
 {
@@ -85,6 +86,11 @@ void guest_caps_init(struct guest *g)
 {
     g->caps = (available(FEATURES_SYNC) ? XC_SR_HV_CAP_DIRTY : 0) |
               (available(FEATURES_MISSING) ? XC_SR_HV_CAP_PAGING : 0);
+}
+
+bool guest_can_minor(void)
+{
+    return available(FEATURES_MINOR);
 }
 
 static struct uffdio_range all_of(const struct guest *g)
@@ -274,6 +280,7 @@ int guest_dirty_on(struct guest *g, struct lw_msg *msg, struct lw_fds *fds)
     pthread_mutex_init(&log->lock, NULL);
     g->dirty = log;
 
+    guest_mem_small(g);
     rc = log_open(g, log);
     if ( !rc )
         rc = uffd_register(g, log->uffd, UFFDIO_REGISTER_MODE_WP);
@@ -347,17 +354,22 @@ int guest_dirty_fetch(struct guest *g, bool clean)
 
 /* ---- Missing pages -------------------------------------------------------------- */
 
+/* With huge pages the receiver writes contents in place before the guest may
+ * see them, so frames that are not mapped are trapped too. */
 int guest_paging_on(struct guest *g, struct lw_fds *fds)
 {
+    uint64_t mode = UFFDIO_REGISTER_MODE_MISSING;
     int uffd = -1, fd = -1, rc;
 
     if ( !g->incoming )
         return -EBUSY;
     if ( g->missing_uffd >= 0 )
         return -EALREADY;
-    rc = uffd_open(FEATURES_MISSING, &uffd);
+    if ( g->huge )
+        mode |= UFFDIO_REGISTER_MODE_MINOR;
+    rc = uffd_open(g->huge ? FEATURES_MINOR : FEATURES_MISSING, &uffd);
     if ( !rc )
-        rc = uffd_register(g, uffd, UFFDIO_REGISTER_MODE_MISSING);
+        rc = uffd_register(g, uffd, mode);
     if ( !rc )
     {
         fd = fcntl(uffd, F_DUPFD_CLOEXEC, 0);

@@ -43,8 +43,9 @@ enum lw_op
     LW_DIRTY_OFF,
     LW_STATE_GET, /* data: body of HVM_CONTEXT */
     LW_STATE_PUT, /* likewise */
-    LW_PAGING_ON, /* arg[0] of the answer: address of the memory; data: u32
-                      thread id of each vCPU; fds: userfaultfd */
+    LW_PAGING_ON, /* of the answer: arg[0]: address of the memory, [1]: pages
+                     may be put in place, those without a mapping are trapped;
+                     data: u32 thread id of each vCPU; fds: userfaultfd */
     LW_PAGING_OFF,
 };
 

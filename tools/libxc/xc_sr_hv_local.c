@@ -4,8 +4,8 @@
  * process (local_guest*.c), its memory a memfd of which we have a descriptor.
  *
  * Here: life and memory.  The source reads the guest's own pages through one
- * mapping of everything; the destination writes with pwrite, so that it keeps
- * no page tables of the guest.  Nothing on the path of a page asks the
+ * mapping of everything; the destination writes with pwrite, or in place where
+ * that is cheap (xc_sr_hv_local_place.c).  Nothing on the path of a page asks the
  * guest's process.
  */
 #include <errno.h>
@@ -165,7 +165,11 @@ static int retain(struct xc_sr_hv *hv)
 
 static int unpause(struct xc_sr_hv *hv, bool leave_paused)
 {
-    int rc = tell(hv, LW_START, leave_paused, "start");
+    struct local *l = xc_sr__local_of(hv);
+    int rc = l->place ? xc_sr__local_place_start(l) : 0;
+
+    if ( !rc )
+        rc = tell(hv, LW_START, leave_paused, "start");
 
     /* Told, and no answer in time: it may run. */
     return rc == -ETIMEDOUT ? -EINPROGRESS : rc;
@@ -266,9 +270,20 @@ static int write_all(int fd, const uint8_t *data, size_t len, off_t at)
     return 0;
 }
 
-/* Zeroes are frames too: a hole would count as missing once paging is on. */
-static int write_run(struct local *l, uint64_t pfn, unsigned int nr,
-                     const uint8_t *contents)
+void xc_sr__local_filled(struct local *l, uint64_t pfn, unsigned int nr)
+{
+    for ( unsigned int i = 0; i < nr; i++ )
+    {
+        l->recent[l->nr_recent++ % LOCAL_NR_RECENT] = pfn + i;
+        if ( xc_sr__pageset_add(&l->present, pfn + i) && l->place )
+            xc_sr__local_place_filled(l, pfn + i);
+    }
+}
+
+/* Through the file.  Zeroes are frames too: a hole would count as missing once
+ * paging is on. */
+static int write_file(struct local *l, uint64_t pfn, unsigned int nr,
+                      const uint8_t *contents)
 {
     off_t at = (off_t)(pfn << XC_SR_PAGE_SHIFT);
     off_t len = (off_t)nr << XC_SR_PAGE_SHIFT;
@@ -279,6 +294,52 @@ static int write_run(struct local *l, uint64_t pfn, unsigned int nr,
                    len) < 0 ||
          fallocate(l->mem_fd, 0, at, len) < 0 )
         return -errno;
+    return 0;
+}
+
+/*
+ * While pages may be missing the file must not get a frame larger than what is
+ * written, as it may from a write to a hole.
+ */
+static int write_run(struct xc_sr_hv *hv, uint64_t pfn, unsigned int nr,
+                     const uint8_t *contents, bool in_place)
+{
+    static const uint8_t zeroes[XC_SR_PAGE_SIZE];
+    struct local *l = xc_sr__local_of(hv);
+    int rc = 0, err;
+
+    if ( in_place )
+        xc_sr__local_place_write(l, pfn, nr, contents);
+    else if ( !l->place )
+        rc = write_file(l, pfn, nr, contents);
+    for ( unsigned int i = 0; l->place && !in_place && !rc && i < nr; i++ )
+    {
+        const uint8_t *page =
+            contents ? contents + (size_t)i * XC_SR_PAGE_SIZE : NULL;
+
+        if ( xc_sr__pageset_has(&l->present, pfn + i) )
+            rc = write_file(l, pfn + i, 1, page ? page : zeroes);
+        else
+            rc = xc_sr__local_copy_run(hv, pfn + i, 1, page, &err);
+    }
+    return rc;
+}
+
+/* Writes the first of *nr pages that follow one another, and says how many. */
+static int write_some(struct xc_sr_hv *hv, uint64_t pfn, unsigned int *nr,
+                      const uint8_t *contents)
+{
+    struct local *l = xc_sr__local_of(hv);
+    bool in_place = false;
+    int rc;
+
+    if ( pfn >= l->nr_pfns )
+        return -EINVAL;
+    *nr = xc_sr__local_place_run(l, pfn, *nr, &in_place);
+    rc = write_run(hv, pfn, *nr, contents, in_place);
+    if ( rc )
+        return rc;
+    xc_sr__local_filled(l, pfn, *nr);
     return 0;
 }
 
@@ -293,18 +354,13 @@ static int write_pages(struct xc_sr_hv *hv, const uint64_t *pfns,
         return -EINVAL;
     for ( unsigned int i = 0; i < nr; i += run )
     {
-        int rc = -EINVAL;
+        int rc;
 
         run = xc_sr__local_run(l, pfns + i, nr - i);
-        if ( pfns[i] < l->nr_pfns )
-            rc = write_run(l, pfns[i], run,
-                           from ? from + (size_t)i * XC_SR_PAGE_SIZE : NULL);
+        rc = write_some(hv, pfns[i], &run,
+                        from ? from + (size_t)i * XC_SR_PAGE_SIZE : NULL);
         for ( unsigned int k = i; k < i + run; k++ )
-        {
             errs_r[k] = rc;
-            if ( !rc )
-                xc_sr__pageset_add(&l->present, pfns[k]);
-        }
     }
     return 0;
 }
@@ -316,6 +372,7 @@ static void dispose(struct local *l)
     if ( !l )
         return;
     xc_sr__local_dirty_dispose(l);
+    xc_sr__local_place_off(l);
     if ( l->map )
         munmap((void *)l->map, l->nr_pfns << XC_SR_PAGE_SHIFT);
     xc_sr__pageset_dispose(&l->holes);

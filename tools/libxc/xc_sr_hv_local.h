@@ -10,6 +10,10 @@
 #include "xc_sr_hv.h"
 
 struct page_region;
+struct local_place;
+
+/* What was written last before the guest runs here it will touch first. */
+#define LOCAL_NR_RECENT 1024u
 
 struct local
 {
@@ -36,9 +40,12 @@ struct local
     struct xc_sr_pageset fetched; /* by one fetch of the dirty log */
 
     /* Destination. */
-    struct xc_sr_pageset present; /* have frames */
-    struct xc_sr_pageset wake;    /* were there before their page_in */
-    int uffd;                     /* -1: paging is off */
+    struct xc_sr_pageset present;     /* have contents */
+    uint64_t recent[LOCAL_NR_RECENT]; /* written, a ring */
+    uint64_t nr_recent;
+    struct xc_sr_pageset wake; /* were there before their page_in */
+    int uffd;                  /* -1: paging is off */
+    struct local_place *place; /* NULL: by UFFDIO_COPY alone */
     int32_t tids[XC_SR_LOCAL_MAX_VCPUS];
     uint32_t nr_vcpus;
 };
@@ -68,6 +75,29 @@ int xc_sr__local_state_get(struct xc_sr_hv *hv, enum xc_sr_hv_state what,
 int xc_sr__local_state_put(struct xc_sr_hv *hv, enum xc_sr_hv_state what,
                            const void *data, size_t len);
 
+/* xc_sr_hv_local.c: pages that have just got contents, or new ones. */
+void xc_sr__local_filled(struct local *l, uint64_t pfn, unsigned int nr);
+
+/* xc_sr_hv_local_place.c; all but on, off and run need l->place. */
+int xc_sr__local_place_on(struct xc_sr_hv *hv);
+void xc_sr__local_place_off(struct local *l);
+/* Every block is made. */
+void xc_sr__local_place_settle(struct local *l);
+/* The guest is about to run here. */
+int xc_sr__local_place_start(struct local *l);
+/* How many of nr pages from pfn are of one kind; *in_place_r: they can be
+ * written in place. */
+unsigned int xc_sr__local_place_run(struct local *l, uint64_t pfn,
+                                    unsigned int nr, bool *in_place_r);
+/* contents NULL: zeroes. */
+void xc_sr__local_place_write(struct local *l, uint64_t pfn, unsigned int nr,
+                              const uint8_t *contents);
+/* A page that had no contents has them now, or the other way round. */
+void xc_sr__local_place_filled(struct local *l, uint64_t pfn);
+void xc_sr__local_place_emptied(struct local *l, uint64_t pfn);
+/* The guest sees this page, and whoever waits for it goes on. */
+int xc_sr__local_place_show(struct local *l, uint64_t pfn);
+
 /* xc_sr_hv_local_paging.c */
 int xc_sr__local_paging_probe(struct xc_sr_hv *hv, uint32_t *reason_r,
                               char *why, size_t why_len);
@@ -86,5 +116,9 @@ int xc_sr__local_fault_done(struct xc_sr_hv *hv,
                             const struct xc_sr_hv_fault *faults,
                             unsigned int nr);
 int xc_sr__local_paging_off(struct xc_sr_hv *hv);
+/* page_in of pages that follow one another, by UFFDIO_COPY; contents NULL:
+ * zeroes. */
+int xc_sr__local_copy_run(struct xc_sr_hv *hv, uint64_t pfn, unsigned int nr,
+                          const uint8_t *contents, int *errs_r);
 
 #endif /* XC_SR_HV_LOCAL_H */

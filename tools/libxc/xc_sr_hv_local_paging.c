@@ -3,7 +3,8 @@
  * xc_sr_hv_local_paging.c: missing pages of a local guest, the receiver's
  * side.  The guest's process registers its memory with userfaultfd and gives
  * us the descriptor; from then on pages go in with one system call for each
- * run of neighbours, and the guest's process is not asked.
+ * run of neighbours, or in place with none (xc_sr_hv_local_place.c), and the
+ * guest's process is not asked.
  *
  * Which pages have frames is known here without asking: while pages may be
  * missing nobody but us makes any.
@@ -100,7 +101,7 @@ int xc_sr__local_paging_on(struct xc_sr_hv *hv)
     l->uffd = fds.fd[0];
     l->guest_base = l->msg->arg[0];
     memcpy(l->tids, l->msg->data, l->msg->len);
-    return 0;
+    return l->msg->arg[1] ? xc_sr__local_place_on(hv) : 0;
 }
 
 int xc_sr__local_paging_off(struct xc_sr_hv *hv)
@@ -114,6 +115,7 @@ int xc_sr__local_paging_off(struct xc_sr_hv *hv)
     rc = xc_sr__local_ask(hv, LW_PAGING_OFF, "paging off", NULL);
     if ( rc )
         return rc;
+    xc_sr__local_place_off(l);
     close(l->uffd);
     l->uffd = -1;
     return 0;
@@ -144,12 +146,17 @@ int xc_sr__local_page_out(struct xc_sr_hv *hv, const uint64_t *pfns,
     struct local *l = xc_sr__local_of(hv);
     unsigned int run;
 
+    if ( l->place )
+        xc_sr__local_place_settle(l);
     for ( unsigned int i = 0; i < nr; i += run )
     {
         int rc = pfns[i] < l->nr_pfns ? 0 : -EINVAL;
+        bool in_place = false;
 
         run = like_run(l, pfns + i, nr - i);
-        if ( xc_sr__pageset_has(&l->present, pfns[i]) &&
+        if ( !rc && xc_sr__pageset_has(&l->present, pfns[i]) )
+            run = xc_sr__local_place_run(l, pfns[i], run, &in_place);
+        if ( !in_place && xc_sr__pageset_has(&l->present, pfns[i]) &&
              fallocate(l->mem_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                        (off_t)(pfns[i] << XC_SR_PAGE_SHIFT),
                        (off_t)run << XC_SR_PAGE_SHIFT) < 0 )
@@ -157,8 +164,9 @@ int xc_sr__local_page_out(struct xc_sr_hv *hv, const uint64_t *pfns,
         for ( unsigned int k = i; k < i + run; k++ )
         {
             errs_r[k] = rc;
-            if ( !rc )
-                xc_sr__pageset_remove(&l->present, pfns[k]);
+            if ( !rc && xc_sr__pageset_remove(&l->present, pfns[k]) &&
+                 l->place )
+                xc_sr__local_place_emptied(l, pfns[k]);
         }
     }
     return 0;
@@ -177,9 +185,9 @@ int xc_sr__local_is_missing(struct xc_sr_hv *hv, const uint64_t *pfns,
 
 /* ---- In --------------------------------------------------------------------------- */
 
-/* Places some of nr pages from pfn; *done_r of them in.  One ioctl. */
-static int place(struct local *l, uint64_t pfn, unsigned int nr,
-                 const uint8_t *contents, unsigned int *done_r)
+/* Copies some of nr pages from pfn in; *done_r: how many.  One ioctl. */
+static int copy_some(struct local *l, uint64_t pfn, unsigned int nr,
+                     const uint8_t *contents, unsigned int *done_r)
 {
     uint64_t to = l->guest_base + (pfn << XC_SR_PAGE_SHIFT);
     uint64_t len = (uint64_t)nr << XC_SR_PAGE_SHIFT;
@@ -218,14 +226,14 @@ static void mark(struct local *l, uint64_t pfn, unsigned int nr, int rc,
     {
         errs_r[i] = rc;
         if ( !rc || rc == -EEXIST )
-            xc_sr__pageset_add(&l->present, pfn + i);
+            xc_sr__local_filled(l, pfn + i, 1);
         if ( rc == -EEXIST )
             xc_sr__pageset_add(&l->wake, pfn + i);
     }
 }
 
-static int place_run(struct xc_sr_hv *hv, uint64_t pfn, unsigned int nr,
-                     const uint8_t *contents, int *errs_r)
+int xc_sr__local_copy_run(struct xc_sr_hv *hv, uint64_t pfn, unsigned int nr,
+                          const uint8_t *contents, int *errs_r)
 {
     struct local *l = xc_sr__local_of(hv);
     unsigned int i = 0, retries = 0;
@@ -233,9 +241,9 @@ static int place_run(struct xc_sr_hv *hv, uint64_t pfn, unsigned int nr,
     while ( i < nr )
     {
         unsigned int done = 0;
-        int rc = place(l, pfn + i, nr - i,
-                       contents ? contents + (size_t)i * XC_SR_PAGE_SIZE : NULL,
-                       &done);
+        int rc = copy_some(
+            l, pfn + i, nr - i,
+            contents ? contents + (size_t)i * XC_SR_PAGE_SIZE : NULL, &done);
 
         if ( rc == -ESRCH || rc == -ENOSPC )
             return -ESRCH; /* its process is on its way out */
@@ -258,6 +266,17 @@ static int place_run(struct xc_sr_hv *hv, uint64_t pfn, unsigned int nr,
     return 0;
 }
 
+/* The pages have no contents yet, or all of them have. */
+static void place_run(struct local *l, uint64_t pfn, unsigned int nr,
+                      const uint8_t *contents, int *errs_r)
+{
+    bool there = xc_sr__pageset_has(&l->present, pfn);
+
+    if ( !there )
+        xc_sr__local_place_write(l, pfn, nr, contents);
+    mark(l, pfn, nr, there ? -EEXIST : 0, errs_r);
+}
+
 int xc_sr__local_page_in(struct xc_sr_hv *hv, const uint64_t *pfns,
                          unsigned int nr, const void *contents, int *errs_r)
 {
@@ -269,17 +288,21 @@ int xc_sr__local_page_in(struct xc_sr_hv *hv, const uint64_t *pfns,
         return -EINVAL;
     for ( unsigned int i = 0; i < nr; i += run )
     {
-        int rc;
+        const uint8_t *at = from ? from + (size_t)i * XC_SR_PAGE_SIZE : NULL;
+        bool in_place = false;
+        int rc = 0;
 
-        run = xc_sr__local_run(l, pfns + i, nr - i);
+        run = like_run(l, pfns + i, nr - i);
         if ( pfns[i] >= l->nr_pfns )
         {
             errs_r[i] = -EINVAL;
             continue;
         }
-        rc = place_run(hv, pfns[i], run,
-                       from ? from + (size_t)i * XC_SR_PAGE_SIZE : NULL,
-                       errs_r + i);
+        run = xc_sr__local_place_run(l, pfns[i], run, &in_place);
+        if ( in_place )
+            place_run(l, pfns[i], run, at, errs_r + i);
+        else
+            rc = xc_sr__local_copy_run(hv, pfns[i], run, at, errs_r + i);
         if ( rc )
             return rc;
     }
@@ -344,6 +367,14 @@ int xc_sr__local_fault_done(struct xc_sr_hv *hv,
             .len = XC_SR_PAGE_SIZE,
         };
 
+        if ( faults[i].pfn < l->nr_pfns && l->place )
+        {
+            int rc = xc_sr__local_place_show(l, faults[i].pfn);
+
+            if ( rc )
+                return rc;
+            continue;
+        }
         if ( faults[i].pfn >= l->nr_pfns ||
              (!faults[i].cookie &&
               !xc_sr__pageset_has(&l->wake, faults[i].pfn)) )
