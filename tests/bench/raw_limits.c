@@ -497,7 +497,7 @@ static int measure(struct results *r)
     return rc;
 }
 
-static int warm(const char *text)
+static int warm(const char *text, bool huge)
 {
     char *end;
     unsigned long mib = strtoul(text, &end, 10);
@@ -513,6 +513,7 @@ static int warm(const char *text)
     rc = map_pages((size_t)mib << 20, MAP_PRIVATE | MAP_ANONYMOUS, -1, &mem);
     if ( rc )
         return rc;
+    madvise(mem, (size_t)mib << 20, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     for ( size_t at = 0; at < (size_t)mib << 20; at += PAGE )
         *(volatile char *)((char *)mem + at) = 1;
     munmap(mem, (size_t)mib << 20);
@@ -526,7 +527,7 @@ int main(int argc, char **argv)
 
     alarm(ALARM_S);
     if ( argc == 3 && !strcmp(argv[1], "--warm") )
-        return warm(argv[2]) ? 1 : 0;
+        return warm(argv[2], true) || warm(argv[2], false) ? 1 : 0;
     if ( argc != 1 && !(argc == 3 && !strcmp(argv[1], "--json")) )
     {
         fprintf(stderr, "usage: raw_limits [--json FILE] | --warm MIB\n");
