@@ -81,8 +81,6 @@ void xc_sr__local_filled(struct local *l, uint64_t pfn, unsigned int nr);
 /* xc_sr_hv_local_place.c; all but on, off and run need l->place. */
 int xc_sr__local_place_on(struct xc_sr_hv *hv);
 void xc_sr__local_place_off(struct local *l);
-/* Every block is made. */
-void xc_sr__local_place_settle(struct local *l);
 /* The guest is about to run here. */
 int xc_sr__local_place_start(struct local *l);
 /* How many of nr pages from pfn are of one kind; *in_place_r: they can be
@@ -95,6 +93,8 @@ void xc_sr__local_place_write(struct local *l, uint64_t pfn, unsigned int nr,
 /* A page that had no contents has them now, or the other way round. */
 void xc_sr__local_place_filled(struct local *l, uint64_t pfn);
 void xc_sr__local_place_emptied(struct local *l, uint64_t pfn);
+/* Pages of one block came in that the guest may see from now on. */
+void xc_sr__local_place_arrived(struct local *l, uint64_t pfn, unsigned int nr);
 /* The guest sees this page, and whoever waits for it goes on. */
 int xc_sr__local_place_show(struct local *l, uint64_t pfn);
 

@@ -146,8 +146,6 @@ int xc_sr__local_page_out(struct xc_sr_hv *hv, const uint64_t *pfns,
     struct local *l = xc_sr__local_of(hv);
     unsigned int run;
 
-    if ( l->place )
-        xc_sr__local_place_settle(l);
     for ( unsigned int i = 0; i < nr; i += run )
     {
         int rc = pfns[i] < l->nr_pfns ? 0 : -EINVAL;
@@ -275,6 +273,8 @@ static void place_run(struct local *l, uint64_t pfn, unsigned int nr,
     if ( !there )
         xc_sr__local_place_write(l, pfn, nr, contents);
     mark(l, pfn, nr, there ? -EEXIST : 0, errs_r);
+    if ( !there )
+        xc_sr__local_place_arrived(l, pfn, nr);
 }
 
 int xc_sr__local_page_in(struct xc_sr_hv *hv, const uint64_t *pfns,

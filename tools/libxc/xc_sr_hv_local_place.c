@@ -15,15 +15,14 @@
  * no network.  A block for which the machine has no huge page is filled by
  * UFFDIO_COPY (xc_sr_hv_local_paging.c), page by page.
  *
- * A thread makes the blocks ahead of their contents, and is through before the
- * first announcement is: what is left for the downtime then finds its blocks
- * made.  It and its caller take the lock to decide on one; nobody writes
- * before that.
+ * A thread makes the blocks ahead of their contents; whoever wants one that is
+ * not made yet makes it, and nobody writes before that.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -40,9 +39,13 @@
  * changes, which it never does for long. */
 #define MAX_RETRIES 1000u
 
+/* 400 MB/s. */
+#define SLOW_PAGE_US 10u
+
 enum kind
 {
     KIND_UNKNOWN,
+    KIND_CLAIMED, /* being made */
     KIND_PLACE,
     KIND_COPY,
 };
@@ -57,8 +60,8 @@ struct local_place
     uint16_t *filled;       /* its pages that have contents */
     bool *open;             /* the guest sees all of it */
     bool running;
+    uint64_t arrived_us; /* the last pages */
 
-    pthread_mutex_t lock;
     pthread_t thread;
     bool threaded;
     atomic_bool stop;
@@ -115,19 +118,21 @@ static enum kind make_block(struct local *l, uint64_t block)
 
 static enum kind kind_of(struct local *l, uint64_t block)
 {
-    struct local_place *p = l->place;
-    uint8_t kind = atomic_load_explicit(&p->kinds[block], memory_order_acquire);
+    _Atomic uint8_t *at = &l->place->kinds[block];
+    uint8_t kind = atomic_load_explicit(at, memory_order_acquire);
 
-    if ( kind != KIND_UNKNOWN )
-        return (enum kind)kind;
-    pthread_mutex_lock(&p->lock);
-    kind = atomic_load_explicit(&p->kinds[block], memory_order_relaxed);
-    if ( kind == KIND_UNKNOWN )
+    if ( kind == KIND_UNKNOWN &&
+         atomic_compare_exchange_strong(at, &kind, KIND_CLAIMED) )
     {
         kind = (uint8_t)make_block(l, block);
-        atomic_store_explicit(&p->kinds[block], kind, memory_order_release);
+        atomic_store_explicit(at, kind, memory_order_release);
     }
-    pthread_mutex_unlock(&p->lock);
+    /* The other thread is at it: as long as clearing a huge page takes. */
+    while ( kind == KIND_CLAIMED )
+    {
+        sched_yield();
+        kind = atomic_load_explicit(at, memory_order_acquire);
+    }
     return (enum kind)kind;
 }
 
@@ -143,22 +148,17 @@ static void *maker_main(void *arg)
 
 /* ---- On and off --------------------------------------------------------------- */
 
-static void join_maker(struct local_place *p)
-{
-    if ( p->threaded )
-        pthread_join(p->thread, NULL);
-    p->threaded = false;
-}
-
 static void dispose(struct local_place *p)
 {
     if ( !p )
         return;
-    atomic_store(&p->stop, true);
-    join_maker(p);
+    if ( p->threaded )
+    {
+        atomic_store(&p->stop, true);
+        pthread_join(p->thread, NULL);
+    }
     if ( p->reserved )
         munmap(p->reserved, p->reserved_len);
-    pthread_mutex_destroy(&p->lock);
     free((void *)p->kinds);
     free(p->filled);
     free(p->open);
@@ -221,7 +221,6 @@ int xc_sr__local_place_on(struct xc_sr_hv *hv)
 
     if ( !p )
         return -ENOMEM;
-    pthread_mutex_init(&p->lock, NULL);
     rc = map_aligned(l, p);
     if ( !rc )
         rc = alloc_blocks(l, p);
@@ -237,11 +236,6 @@ int xc_sr__local_place_on(struct xc_sr_hv *hv)
     /* Without it blocks are made when they are wanted. */
     p->threaded = !pthread_create(&p->thread, NULL, maker_main, l);
     return 0;
-}
-
-void xc_sr__local_place_settle(struct local *l)
-{
-    join_maker(l->place);
 }
 
 void xc_sr__local_place_off(struct local *l)
@@ -292,6 +286,28 @@ int xc_sr__local_place_show(struct local *l, uint64_t pfn)
     if ( rc == -EEXIST )
         rc = ioctl(l->uffd, UFFDIO_WAKE, &c.range) < 0 ? -errno : 0;
     return rc == -ESRCH ? 0 : rc;
+}
+
+/*
+ * A page that the guest finds saves it a fault, showing pages takes time: where
+ * they come slowly there is time.
+ */
+void xc_sr__local_place_arrived(struct local *l, uint64_t pfn, unsigned int nr)
+{
+    struct local_place *p = l->place;
+    uint64_t now_us = xc_sr__now_us(), since_us = now_us - p->arrived_us;
+    struct uffdio_continue c = {
+        .range = { .start = l->guest_base + (pfn << XC_SR_PAGE_SHIFT),
+                   .len = (uint64_t)nr << XC_SR_PAGE_SHIFT },
+    };
+
+    p->arrived_us = now_us;
+    if ( !p->running || p->open[pfn >> BLOCK_SHIFT] ||
+         since_us < (uint64_t)nr * SLOW_PAGE_US )
+        return;
+    /* What it does not show now will be a fault. */
+    if ( ioctl(l->uffd, UFFDIO_CONTINUE, &c) < 0 )
+        return;
 }
 
 int xc_sr__local_place_start(struct local *l)
