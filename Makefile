@@ -57,6 +57,7 @@ help:
 	    "parts of check"
 	@echo "check-full: nothing left out, also check-tsan, check-valgrind," \
 	    "check-model-full"
+	@echo "rig, rig-shell, check-rig, check-rig-full: real Xen under QEMU"
 	@echo "fuzz T=s, bench, install, uninstall, deps, clean, distclean"
 
 clean:

@@ -19,17 +19,20 @@ LINTS       := $(sort $(wildcard tests/lint/check-*))
 
 .PHONY: check-run check-full check-unit check-integration check-suites \
     check-asan check-asan-full check-tsan check-valgrind check-fuzz fuzz \
-    fuzz-run lint bench demo-run check-model check-model-full
+    fuzz-run lint bench demo-run check-model check-model-full rig rig-shell \
+    check-rig check-rig-ci check-rig-full
 
 # What every change has to pass, in ten minutes.  For that the sanitizers see a
 # third of the migration matrix (XP_BRIEF=1, see matrix.t) and not the tests
 # of figures.  check-full leaves nothing out and takes its time.
 check-run:
 	@MAKE='$(MAKE)' tests/check $(BUILD) \
-	    lint check-model check-unit check-integration check-asan check-fuzz
+	    lint check-model check-unit check-integration check-asan check-fuzz \
+	    check-rig
 check-full:
 	@T=60 MAKE='$(MAKE)' tests/check $(BUILD) lint check-model-full \
-	    check-unit check-integration check-asan-full check-tsan check-valgrind check-fuzz
+	    check-unit check-integration check-asan-full check-tsan check-valgrind check-fuzz \
+	    check-rig-full
 
 check-unit: libcheck
 	@$(SUBMAKE) $(JOBS_J) programs tools tests
@@ -99,6 +102,19 @@ fuzz-run:
 lint:
 	@$(SUBMAKE) $(JOBS_J) all
 	@CC='$(CC)' CXX='$(CXX)' $(RUN) -j $(CORES) $(LINTS)
+
+# Real Xen under QEMU (tests/rig): what boots is built once, in a cache.
+rig:
+	@tests/rig/build
+rig-shell:
+	@$(SUBMAKE) $(JOBS_J) programs
+	@tests/rig/visit -b $(BUILD)
+check-rig: SUITE := smoke
+check-rig-ci: SUITE := ci
+check-rig-full: SUITE := full
+check-rig check-rig-ci check-rig-full:
+	@$(SUBMAKE) $(JOBS_J) all
+	@RIG_SUITE=$(SUITE) $(RUN) -t 7200 tests/rig/suite.t
 
 bench:
 	@$(SUBMAKE) $(JOBS_J) programs tools

@@ -9,22 +9,20 @@
 # In dom0: `xl` is the distribution's, $PXL ours.
 
 PXL=/usr/local/libexec/xen-postcopy/bin/xl
-tests_run=0
-declare -A guest_words
 
 # ---- verdicts ------------------------------------------------------------
 
 # check TEXT COMMAND...: one TAP line; a failed one shows what was printed.
 check()
 {
-    local text=$1 out rc=0
+    local text=$1 out rc=0 start=$SECONDS
     shift
     out=$("$@" 2>&1) || rc=$?
-    tests_run=$((tests_run + 1))
+    text="$CASE: $text ($((SECONDS - start)) s)"
     if [ "$rc" -eq 0 ]; then
-        echo "ok $CASE: $text"
+        echo "ok $text"
     else
-        echo "not ok $CASE: $text"
+        echo "not ok $text"
         echo "$out" | sed 's/^/# /'
         echo "# ($* returned $rc)"
     fi
@@ -60,7 +58,7 @@ on()
     local host=$1
     shift
     # shellcheck disable=SC2086  # words
-    "$RIG_DIR/on" ${ON_OPTIONS:--t 120} "$RIG_DIR/sockets/$host" \
+    "$RIG_DIR/on" ${ON_OPTIONS:--t 150} "$RIG_DIR/sockets/$host" \
         "PXL=$PXL; $*"
 }
 h1() { on 1 "$@"; }

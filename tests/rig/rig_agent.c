@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -72,6 +73,10 @@ static void set_clock(long long seconds, long micros)
 
 static void __attribute__((noreturn)) exec_shell(const char *script)
 {
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
     if ( *script )
         execl("/bin/sh", "sh", "-c", script, (char *)NULL);
@@ -307,59 +312,86 @@ static int open_ports(void)
 
         p->fd = open(found.gl_pathv[i], O_RDWR | O_NONBLOCK | O_CLOEXEC);
         p->to = p->out = p->err = -1;
-        if ( p->fd >= 0 )
-            nr_ports++;
+        if ( p->fd < 0 )
+            continue;
+        fcntl(p->fd, F_SETOWN, getpid());
+        fcntl(p->fd, F_SETFL, O_NONBLOCK | O_ASYNC);
+        nr_ports++;
     }
     globfree(&found);
     return nr_ports ? 0 : -ENODEV;
 }
 
+/*
+ * What may have changed without a descriptor becoming readable: the shell of
+ * a run has ended, or somebody came to a port that nobody was at.
+ */
+static int open_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGIO);
+    if ( sigprocmask(SIG_BLOCK, &set, NULL) )
+        return -errno;
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/* A port that nobody is at says so at every poll, so it is left out of it. */
+static bool attended(struct port *p)
+{
+    struct pollfd once = { .fd = p->fd, .events = POLLIN };
+
+    if ( poll(&once, 1, 0) <= 0 || !(once.revents & POLLHUP) )
+        return true;
+    serve(p, POLLHUP);
+    return false;
+}
+
+static void wait_and_serve(int signals)
+{
+    struct pollfd polled[3 * MAX_PORTS + 1];
+    struct signalfd_siginfo info;
+    int n = 0;
+
+    for ( int i = 0; i < nr_ports; i++ )
+    {
+        struct port *p = &ports[i];
+
+        polled[n++] =
+            (struct pollfd){ .fd = attended(p) ? p->fd : -1, .events = POLLIN };
+        polled[n++] = (struct pollfd){ .fd = p->out, .events = POLLIN };
+        polled[n++] = (struct pollfd){ .fd = p->err, .events = POLLIN };
+    }
+    polled[n++] = (struct pollfd){ .fd = signals, .events = POLLIN };
+    poll(polled, n, 1000);
+    while ( read(signals, &info, sizeof(info)) > 0 )
+        ;
+    for ( int i = 0; i < nr_ports; i++ )
+    {
+        struct port *p = &ports[i];
+
+        if ( polled[3 * i].fd >= 0 && !serve(p, polled[3 * i].revents) )
+            continue;
+        if ( p->out >= 0 && polled[3 * i + 1].revents )
+            carry(p, &p->out, '1');
+        if ( p->err >= 0 && polled[3 * i + 2].revents )
+            carry(p, &p->err, '2');
+        finish(p);
+    }
+}
+
 int main(void)
 {
+    int signals = open_signals();
+
     signal(SIGPIPE, SIG_IGN);
-    if ( open_ports() )
+    if ( signals < 0 || open_ports() )
     {
         fprintf(stderr, "rig-agent: no virtio-serial port\n");
         return 1;
     }
     for ( ;; )
-    {
-        struct pollfd polled[3 * MAX_PORTS];
-        bool busy = false;
-        int n = 0;
-
-        for ( int i = 0; i < nr_ports; i++ )
-        {
-            struct port *p = &ports[i];
-
-            busy |= p->pid != 0;
-            polled[n++] = (struct pollfd){ .fd = p->fd, .events = POLLIN };
-            polled[n++] = (struct pollfd){ .fd = p->out, .events = POLLIN };
-            polled[n++] = (struct pollfd){ .fd = p->err, .events = POLLIN };
-        }
-        /* A port nobody is at says so at every poll: ask less often. */
-        for ( int i = 0; i < nr_ports; i++ )
-        {
-            struct pollfd once = { .fd = ports[i].fd, .events = POLLIN };
-
-            if ( poll(&once, 1, 0) > 0 && (once.revents & POLLHUP) )
-            {
-                serve(&ports[i], POLLHUP);
-                polled[3 * i].fd = -1;
-            }
-        }
-        poll(polled, n, busy ? 10 : 40);
-        for ( int i = 0; i < nr_ports; i++ )
-        {
-            struct port *p = &ports[i];
-
-            if ( polled[3 * i].fd >= 0 && !serve(p, polled[3 * i].revents) )
-                continue;
-            if ( p->out >= 0 && polled[3 * i + 1].revents )
-                carry(p, &p->out, '1');
-            if ( p->err >= 0 && polled[3 * i + 2].revents )
-                carry(p, &p->err, '2');
-            finish(p);
-        }
-    }
+        wait_and_serve(signals);
 }

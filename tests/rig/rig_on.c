@@ -7,6 +7,7 @@
  * usage: rig_on [-ic] [-t SECONDS] DIR SCRIPT   -i: with our standard input,
  *                                               -c: set the clock there
  *        rig_on -s DIR                          a shell on a terminal
+ *        rig_on -r SOCKET                       our terminal to a raw console
  *
  * Exit status: the script's; 124 not finished in time (the script is ended);
  * 125 the host is gone.  Called by tests/rig/on and by lib.sh.
@@ -42,12 +43,12 @@ static long long now_ms(void)
     return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }
 
-static int open_socket(const char *dir, int port)
+static int open_socket(const char *path)
 {
     struct sockaddr_un to = { .sun_family = AF_UNIX };
     int fd, n;
 
-    n = snprintf(to.sun_path, sizeof(to.sun_path), "%s/port%d", dir, port);
+    n = snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
     if ( n < 0 || (size_t)n >= sizeof(to.sun_path) )
         return -ENAMETOOLONG;
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -83,7 +84,8 @@ static int take_port(const char *dir, long long until_ms)
                 close(lock);
                 continue;
             }
-            fd = open_socket(dir, i);
+            snprintf(path, sizeof(path), "%s/port%d", dir, i);
+            fd = open_socket(path);
             if ( fd < 0 )
                 close(lock);
             return fd;
@@ -97,13 +99,14 @@ static int take_port(const char *dir, long long until_ms)
 static char in[65536];
 static size_t have, used;
 static int sock = -1;
-static bool sends_input, is_tty;
+static bool sends_input, is_tty, is_raw;
 static long long until_ms = LLONG_MAX;
 
 static void to_host(char kind, const char *data, size_t length)
 {
-    if ( length ? rig_frame(sock, kind, data, length)
-                : rig_write(sock, "E\n", 2) )
+    if ( is_raw   ? rig_write(sock, data, length)
+         : length ? rig_frame(sock, kind, data, length)
+                  : rig_write(sock, "E\n", 2) )
         sends_input = false;
 }
 
@@ -208,7 +211,7 @@ static void prepare_tty(void)
     raw = saved;
     cfmakeraw(&raw);
     tcsetattr(0, TCSANOW, &raw);
-    if ( ioctl(0, TIOCGWINSZ, &size) )
+    if ( is_raw || ioctl(0, TIOCGWINSZ, &size) )
         return;
     n = snprintf(line, sizeof(line), "W %d %d\n", size.ws_row, size.ws_col);
     rig_write(sock, line, n);
@@ -259,17 +262,38 @@ static int run(int flags, const char *script)
     }
 }
 
+/* A console as it is, no frames around what is said. */
+static int attach(const char *path)
+{
+    sock = open_socket(path);
+    if ( sock < 0 )
+    {
+        fprintf(stderr, "rig: %s: %s\n", path, strerror(-sock));
+        return GONE;
+    }
+    is_tty = is_raw = sends_input = true;
+    prepare_tty();
+    for ( ;; )
+    {
+        if ( used == have )
+            more();
+        pass_on(1, have - used);
+    }
+}
+
 int main(int argc, char **argv)
 {
     int c, flags = 0;
     long seconds = 120;
 
-    while ( (c = getopt(argc, argv, "+cist:")) != -1 )
+    while ( (c = getopt(argc, argv, "+cir:st:")) != -1 )
     {
         if ( c == 'i' )
             flags |= RIG_FLAG_STDIN;
         else if ( c == 'c' )
             flags |= RIG_FLAG_CLOCK;
+        else if ( c == 'r' )
+            return attach(optarg);
         else if ( c == 's' )
             flags |= RIG_FLAG_STDIN | RIG_FLAG_TTY;
         else if ( c == 't' )
@@ -281,7 +305,8 @@ int main(int argc, char **argv)
     if ( argc - optind != (is_tty ? 1 : 2) || seconds <= 0 )
     {
         fprintf(stderr, "usage: rig_on [-ic] [-t SECONDS] DIR SCRIPT\n"
-                        "       rig_on -s DIR\n");
+                        "       rig_on -s DIR\n"
+                        "       rig_on -r SOCKET\n");
         return USAGE;
     }
     until_ms = is_tty ? LLONG_MAX : now_ms() + seconds * 1000;
