@@ -161,6 +161,14 @@ static int unpause(struct xc_sr_hv *hv, bool leave_paused)
     struct xen *x = xc_sr__xen_of(hv);
     int rc = 0;
 
+    /* Ends our own pause, and no administrator's. */
+    if ( x->stopped )
+    {
+        if ( xc_domain_unpause(x->xch, x->domid) )
+            return -errno;
+        x->stopped = false;
+        return 0;
+    }
     if ( x->params.unpause )
         rc = x->params.unpause(x->params.ctx, leave_paused);
     else if ( !leave_paused && xc_domain_unpause(x->xch, x->domid) )
@@ -174,9 +182,12 @@ static int stop(struct xc_sr_hv *hv)
 {
     struct xen *x = xc_sr__xen_of(hv);
 
-    if ( x->params.pause )
-        return x->params.pause(x->params.ctx);
-    return xc_domain_pause(x->xch, x->domid) ? -errno : 0;
+    if ( x->stopped )
+        return 0;
+    if ( xc_domain_pause(x->xch, x->domid) )
+        return -errno;
+    x->stopped = true;
+    return 0;
 }
 
 static int gone_fd(struct xc_sr_hv *hv)

@@ -11,6 +11,7 @@
  * xc_sr_hv_xen_put.c     destination: state blobs
  * xc_sr_hv_xen_page.c    destination: paging calls in batches
  * xc_sr_hv_xen_ring.c    destination: the ring of requests and responses
+ * xc_sr_hv_xen_takeover.c  destination: in the place of a dead process
  * xc_sr_hv_xen_check.c   what stands in the way
  */
 #ifndef XC_SR_HV_XEN_H
@@ -67,6 +68,7 @@ struct xen
     struct xc_sr_pageset populated;
     struct xc_sr_pageset evicted;
     bool ran;
+    bool stopped; /* by us, after it ran */
     bool claimed;
     struct xc_sr_hv_blob context;
     struct xc_sr_hv_blob cpuid;
@@ -167,7 +169,15 @@ int xc_sr__xen_next_faults(struct xc_sr_hv *hv, struct xc_sr_hv_fault *faults,
                            unsigned int max, unsigned int *nr_r);
 int xc_sr__xen_fault_done(struct xc_sr_hv *hv,
                           const struct xc_sr_hv_fault *faults, unsigned int nr);
+/* Xen's side of the ring and ours; nothing else changes. */
+int xc_sr__xen_ring_make(struct xc_sr_hv *hv);
+int xc_sr__xen_ring_drop(struct xc_sr_hv *hv);
 /* At close: the ring goes, the guest may stay. */
 void xc_sr__xen_ring_dispose(struct xc_sr_hv *hv);
+
+/* ---- xc_sr_hv_xen_takeover.c ---- */
+
+/* Leaves the guest paused; the next unpause() ends that. */
+int xc_sr__xen_take_over(struct xc_sr_hv *hv);
 
 #endif /* XC_SR_HV_XEN_H */

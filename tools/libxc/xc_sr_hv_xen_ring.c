@@ -88,7 +88,7 @@ static int find_ring_gfn(struct xen *x)
     return x->ring_gfn ? 0 : -ENXIO;
 }
 
-static int enable(struct xc_sr_hv *hv)
+int xc_sr__xen_ring_make(struct xc_sr_hv *hv)
 {
     struct xen *x = xc_sr__xen_of(hv);
     xen_pfn_t gfn;
@@ -151,7 +151,7 @@ int xc_sr__xen_paging_probe(struct xc_sr_hv *hv, uint32_t *reason_r, char *why,
                             size_t why_len)
 {
     struct xen *x = xc_sr__xen_of(hv);
-    int rc = x->paging ? 0 : enable(hv);
+    int rc = x->paging ? 0 : xc_sr__xen_ring_make(hv);
 
     if ( !rc )
         return 0;
@@ -169,7 +169,12 @@ int xc_sr__xen_paging_probe(struct xc_sr_hv *hv, uint32_t *reason_r, char *why,
 
 int xc_sr__xen_paging_on(struct xc_sr_hv *hv)
 {
-    return xc_sr__xen_of(hv)->paging ? 0 : enable(hv);
+    const struct xen *x = xc_sr__xen_of(hv);
+
+    if ( x->paging )
+        return 0;
+    return x->params.take_over ? xc_sr__xen_take_over(hv)
+                               : xc_sr__xen_ring_make(hv);
 }
 
 /* ---- Requests and responses ------------------------------------------------------------ */
@@ -262,13 +267,11 @@ static void answer_all(struct xc_sr_hv *hv)
         (void)xc_sr__xen_fault_done(hv, faults, nr);
 }
 
-int xc_sr__xen_paging_off(struct xc_sr_hv *hv)
+int xc_sr__xen_ring_drop(struct xc_sr_hv *hv)
 {
     struct xen *x = xc_sr__xen_of(hv);
     int rc = -EBUSY;
 
-    if ( !x->paging )
-        return 0;
     /* Busy: a vCPU is still on its way out of the queue for a slot. */
     for ( int i = 0; i < DISABLE_TRIES && rc == -EBUSY; i++ )
     {
@@ -281,8 +284,17 @@ int xc_sr__xen_paging_off(struct xc_sr_hv *hv)
         return rc;
     x->paging = false;
     unmap_ring(x);
-    xc_sr__xen_paging_release(x);
     return 0;
+}
+
+int xc_sr__xen_paging_off(struct xc_sr_hv *hv)
+{
+    struct xen *x = xc_sr__xen_of(hv);
+    int rc = x->paging ? xc_sr__xen_ring_drop(hv) : 0;
+
+    if ( !rc )
+        xc_sr__xen_paging_release(x);
+    return rc;
 }
 
 /*

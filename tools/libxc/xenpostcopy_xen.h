@@ -85,8 +85,13 @@ struct xc_sr_xen_destination_params
      * right for guests without a device model.
      */
     int (*unpause)(void *ctx, bool leave_paused);
-    /* All vCPUs stop, at the loss of the peer.  NULL: as above. */
-    int (*pause)(void *ctx);
+    /*
+     * The domain runs here with pages missing, and the process that served
+     * it is dead: take its place.  The guest is paused from when paging is
+     * switched on until it is unpaused; meanwhile the caller keeps device
+     * models and back ends from touching its memory.  No state is put.
+     */
+    bool take_over;
     void *ctx;
 };
 
