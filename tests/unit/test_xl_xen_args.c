@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "xl_migrate_args.h"
 #include "xl_transport.h"
@@ -211,6 +213,25 @@ START_TEST(ours_is_preferred_there)
 }
 END_TEST
 
+/* Without a terminal there is nobody to answer a question of ssh's. */
+START_TEST(ssh_asks_nobody)
+{
+    struct xl_remote_wish wish = { .host = "h", .arguments = "x" };
+    char *command = NULL;
+    pid_t pid = fork();
+    int status = -1;
+
+    ck_assert_int_ge(pid, 0);
+    if ( !pid )
+        _exit(setsid() < 0 || xl_remote_command(&wish, &command) ? 1
+              : strstr(command, "BatchMode=yes")                 ? 42
+                                                                 : 2);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 42);
+}
+END_TEST
+
 START_TEST(ssh_never_waits_for_ever)
 {
     struct xl_remote_wish wish = { .host = "h", .arguments = "x" };
@@ -244,6 +265,7 @@ int main(void)
     tcase_add_test(t, a_strange_path_is_one_word);
     tcase_add_test(t, ours_is_preferred_there);
     tcase_add_test(t, ssh_never_waits_for_ever);
+    tcase_add_test(t, ssh_asks_nobody);
     suite_add_tcase(s, t);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

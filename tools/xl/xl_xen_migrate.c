@@ -214,29 +214,27 @@ static int take_hold(struct xl_xen_migration *x)
 static void explain_receiver(struct xl_xen_migration *x)
 {
     struct xl_migration *m = &x->m;
-    int status = m->child_status;
+    int status = m->child_status < 0 || !WIFEXITED(m->child_status)
+                     ? -1
+                     : WEXITSTATUS(m->child_status);
     size_t at = strlen(m->why);
 
-    if ( status < 0 || !WIFEXITED(status) )
-        return;
-    if ( WEXITSTATUS(status) == 255 && !m->args.carrier )
+    if ( status == 255 && !m->args.carrier )
         snprintf(m->why + at, sizeof(m->why) - at,
                  " (ssh: the host cannot be reached, or wants to ask "
                  "something; `ssh %s true` shows)",
                  m->args.dest);
-    else if ( WEXITSTATUS(status) == 127 )
+    else if ( status == XL_EXIT_NO_XL )
         snprintf(m->why + at, sizeof(m->why) - at,
                  " (--remote-xl PATH says where xl is there)");
-    else if ( WEXITSTATUS(status) == XL_EXIT_FAILED ||
-              WEXITSTATUS(status) == XL_EXIT_USAGE )
-    {
-        /* The distribution's xl does not know our option. */
-        snprintf(m->why + at, sizeof(m->why) - at,
-                 " (it has said why, or it is the distribution's own xl, which "
-                 "knows no post-copy: --remote-xl PATH names another)");
-        x->fall_back = WEXITSTATUS(status) == XL_EXIT_FAILED ||
-                       WEXITSTATUS(status) == XL_EXIT_USAGE;
-    }
+    else if ( status == XL_EXIT_FAILED )
+        snprintf(m->why + at, sizeof(m->why) - at, " (its reason is above)");
+    /* The option was not understood: nothing else of ours ends so. */
+    else if ( status == XL_EXIT_USAGE )
+        (void)refuse(x, XC_SR_REASON_FAILED,
+                     "the xl there knows no post-copy, as the distribution's "
+                     "own: install xen-postcopy there, or name the right one "
+                     "by --remote-xl PATH");
 }
 
 static int greet(struct xl_xen_migration *x)
@@ -376,13 +374,9 @@ static int finish_resumed(struct xl_xen_migration *x)
     if ( runs )
         xl_xen_record_forget(&x->record);
     xl_child_end(&m->child, CHILD_FAIL_TIMEOUT_MS, true, &status);
-    if ( m->result.refused )
-    {
-        x->fall_back = true;
-        return XL_EXIT_REFUSED;
-    }
+    x->fall_back = m->result.refused;
     if ( x->fall_back )
-        return XL_EXIT_FAILED;
+        return XL_EXIT_REFUSED;
     if ( runs )
         xl_error("`%s` was not migrated: %s; it runs here", name, m->why);
     else
