@@ -34,10 +34,10 @@ static const struct param
     PARAM("rate", rate, 0, 100000000, 0, false),
     PARAM("write", write_pct, 0, 100, 50, false),
     PARAM("order", random, 0, 1, 0, false),
-    PARAM("scan", scan, 0, 100000000, 100, false),
-    PARAM("tick", tick_ms, 1, 1000, 20, false),
-    PARAM("duty", duty_pct, 1, 90, 50, false), /* the rest is blocked */
-    PARAM("report", report_ms, 50, 60000, 500, false),
+    PARAM("scan", scan, 0, 100000000, 50, false),
+    PARAM("tick", tick_ms, 1, 1000, 50, false),
+    PARAM("duty", duty_pct, 1, 90, 25, false), /* never all of it */
+    PARAM("report", report_ms, 50, 60000, 1000, false),
     PARAM("console", console_ms, 0, 3600000, 10000, false),
 #undef PARAM
 };

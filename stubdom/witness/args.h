@@ -27,7 +27,7 @@ struct witness_args
     uint64_t random;    /* 1: in random order */
     uint64_t scan;      /* pages a second re-checked in order */
     uint64_t tick_ms;
-    uint64_t duty_pct;   /* a vCPU blocks for the rest of each tick */
+    uint64_t duty_pct;   /* of one processor, for all vCPUs; the rest is idle */
     uint64_t report_ms;  /* between two reports in xenstore */
     uint64_t console_ms; /* between two on the console; 0: none */
 };

@@ -22,6 +22,8 @@ uint64_t clock_read_ns(const volatile struct vcpu_time_info *time)
         version = time->version & ~1u;
         barrier();
         delta = read_tsc() - time->tsc_timestamp;
+        if ( (int64_t)delta < 0 )
+            delta = 0; /* processors need not agree to the last tick */
         if ( time->tsc_shift >= 0 )
             delta <<= time->tsc_shift;
         else

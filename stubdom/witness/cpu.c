@@ -258,6 +258,7 @@ static void stop_here(struct cpu *cpu)
     }
     if ( hook_generation != generation )
         hook_cpu(cpu);
+    irqs_on();
     cpu->stopped = false;
 }
 

@@ -120,6 +120,7 @@ void hook_cpu(struct cpu *cpu)
 
     set_xen_guest_handle(runstate.addr.h, &runstates[cpu->nr].runstate);
     set_xen_guest_handle(time.addr.h, &times[cpu->nr].time);
+    irqs_off(); /* no upcall between the two places */
     register_info(cpu);
     has_runstate[cpu->nr] =
         !hypercall3(__HYPERVISOR_vcpu_op, VCPUOP_register_runstate_memory_area,

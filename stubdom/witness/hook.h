@@ -22,7 +22,7 @@ extern uint64_t hook_generation; /* how often the domain was hooked */
 /* Everything that is the domain's; by the first vCPU, the others stopped. */
 void hook_domain(void);
 
-/* What is one vCPU's, by that vCPU. */
+/* What is one vCPU's, by that vCPU; comes back with interrupts off. */
 void hook_cpu(struct cpu *cpu);
 
 /* The event channels of a vCPU that is about to be started. */

@@ -220,7 +220,7 @@ void work_tick(struct work *w, unsigned int cpu, uint64_t now_ns)
     w->op_credit = earn(w->op_credit, args.rate / nr_cpus, ns);
     w->scan_credit = earn(w->scan_credit, args.scan / nr_cpus, ns);
     verify_some(w, cpu);
-    use_budget(w, cpu, args.tick_ms * 10000u * args.duty_pct);
+    use_budget(w, cpu, args.tick_ms * 10000u * args.duty_pct / nr_cpus);
 }
 
 void work_gap(struct work *w, uint64_t then_ns, uint64_t now_ns)

@@ -10,6 +10,9 @@
 
 PXL=/usr/local/libexec/xen-postcopy/bin/xl
 
+# shellcheck source=tests/rig/lib_witness.sh
+source "${BASH_SOURCE[0]%/*}/lib_witness.sh"
+
 # ---- verdicts ------------------------------------------------------------
 
 # check TEXT COMMAND...: one TAP line; a failed one shows what was printed.

@@ -112,7 +112,7 @@ START_TEST(parameters_have_defaults_and_are_taken)
 
     args_init(&a);
     ck_assert_uint_eq(a.rate, 0);
-    ck_assert_uint_eq(a.tick_ms, 20);
+    ck_assert_uint_eq(a.tick_ms, 50);
     ck_assert_int_eq(parse(&a, "", false, why), 0);
     ck_assert_int_eq(parse(&a,
                            "  seed=18446744073709551615 rate=500 write=100 "
