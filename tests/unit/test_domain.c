@@ -40,6 +40,7 @@ struct world
 static struct world *world;
 static struct fake_guest guest; /* this process's side */
 static int wire[2];
+static int next_wire[2]; /* for a connection after the first */
 static struct libxl_postcopy_send_params send_params;
 static struct libxl_postcopy_receive_params receive_params;
 
@@ -417,6 +418,65 @@ START_TEST(libxl_is_silent_at_the_source)
 }
 END_TEST
 
+/* A suspend that failed, or that a lost connection came in between: stock save
+ * helpers switch the device model's log off as well. */
+START_TEST(the_device_model_logs_no_more)
+{
+    world->source.failure = FAKE_SAYS_NO;
+    world->source.at = LIBXL_PC_MSG_SUSPEND;
+    migrate();
+    assert_stayed();
+    ck_assert_uint_eq(world->source.met[LIBXL_PC_MSG_LOGDIRTY], 2);
+}
+END_TEST
+
+/* ---- The connection is lost ------------------------------------------------------------------ */
+
+static int cut_at_commit(void *ctx, enum xc_sr_owner owner,
+                         const uint8_t session[16], uint64_t epoch)
+{
+    (void)ctx;
+    (void)session;
+    if ( owner == XC_SR_OWNER_COMMITTED && !epoch )
+        shutdown(wire[0], SHUT_RDWR);
+    return 0;
+}
+
+static void connect_anew(void *ctx, const char *why)
+{
+    struct xc_sr_control *control = fake == &world->source
+                                        ? send_params.save.control
+                                        : receive_params.restore.control;
+    const int *fd = ctx;
+
+    (void)why;
+    ck_assert_int_eq(xc_sr_control_reconnect(control, dup(*fd), dup(*fd)), 0);
+}
+
+/* COMMITTED is recorded once more; the caller has been asked already. */
+START_TEST(recovered_after_commit)
+{
+    ck_assert_int_eq(
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, next_wire), 0);
+    ck_assert_int_eq(xc_sr_control_new(&send_params.save.control), 0);
+    ck_assert_int_eq(xc_sr_control_new(&receive_params.restore.control), 0);
+    send_params.save.journal.put = cut_at_commit;
+    send_params.save.recovery = (struct xc_sr_recovery){ .enabled = true,
+                                                         .lost = connect_anew,
+                                                         .ctx = &next_wire[0] };
+    receive_params.restore.recovery = (struct xc_sr_recovery){
+        .enabled = true, .lost = connect_anew, .ctx = &next_wire[1]
+    };
+    migrate();
+    assert_moved();
+    ck_assert_uint_eq(world->sent.engine.stats.recoveries, 1);
+    xc_sr_control_free(send_params.save.control);
+    xc_sr_control_free(receive_params.restore.control);
+    close(next_wire[0]);
+    close(next_wire[1]);
+}
+END_TEST
+
 static const struct
 {
     enum fake_failure failure;
@@ -483,6 +543,8 @@ static Suite *domain_suite(void)
     tcase_add_loop_test(tc, libxl_fails_at_the_source, 0,
                         COUNT(source_failures));
     tcase_add_loop_test(tc, libxl_is_silent_at_the_source, 0, 2);
+    tcase_add_test(tc, the_device_model_logs_no_more);
+    tcase_add_test(tc, recovered_after_commit);
     tcase_add_loop_test(tc, libxl_fails_at_the_destination, 0,
                         COUNT(destination_failures));
     tcase_add_loop_test(tc, the_caller_may_refuse, 0, 2);

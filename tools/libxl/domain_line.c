@@ -169,9 +169,10 @@ int libxl_postcopy__line_wait(struct libxl_postcopy__line *line, int fd,
     struct pollfd fds[2] = { { .fd = fd, .events = events },
                              { .fd = line->run.wake_fd, .events = POLLIN } };
 
-    if ( poll(fds, 2, libxl_postcopy__poll_ms(deadline_us)) == 0 &&
-         libxl_postcopy__now_us() >= deadline_us )
+    /* The caller's thread may have had its last news long ago. */
+    if ( libxl_postcopy__now_us() >= deadline_us )
         return -ETIMEDOUT;
+    (void)poll(fds, 2, libxl_postcopy__poll_ms(deadline_us));
     return 0;
 }
 
@@ -313,8 +314,20 @@ int libxl_postcopy__line_complete(struct libxl_postcopy__line *line)
     return 0;
 }
 
-/* An answer that is still due comes first: libxl could not bear to lose its
- * helper in the middle of suspending a guest. */
+/* libxl could not bear to lose its helper in the middle of suspending a guest,
+ * nor to be asked for something else. */
+void libxl_postcopy__line_await(struct libxl_postcopy__line *line)
+{
+    bool answered;
+
+    if ( !line->shim.asked || line->awaited )
+        return;
+    line->awaited = true;
+    (void)libxl_postcopy__shim_answer(
+        &line->shim, libxl_postcopy__line_deadline(line) + line->timeout_us,
+        &answered);
+}
+
 static void end_shim(struct libxl_postcopy__line *line)
 {
     uint64_t deadline_us = libxl_postcopy__line_deadline(line);
@@ -327,11 +340,8 @@ static void end_shim(struct libxl_postcopy__line *line)
         .number = LIBXL_PC_MSG_COMPLETE,
         .values = { (uint64_t)-1, EIO },
     };
-    bool answered;
 
-    if ( line->shim.asked )
-        (void)libxl_postcopy__shim_answer(
-            &line->shim, deadline_us + line->timeout_us, &answered);
+    libxl_postcopy__line_await(line);
     if ( line->why[0] )
         (void)libxl_postcopy__shim_send(&line->shim, &log, deadline_us);
     (void)libxl_postcopy__shim_call(&line->shim, &complete, deadline_us);

@@ -38,6 +38,7 @@ struct libxl_postcopy__line
     bool called;              /* the shim has */
     bool waits_for_room;      /* stream_fd is watched for writing */
     bool completed;           /* libxl was told that the memory part is done */
+    bool awaited;             /* an answer that was due at the end, once */
     bool broken;              /* the shim or the stream went, too early */
     char why[256];            /* the first failure of this library's own */
 };
@@ -72,6 +73,9 @@ int libxl_postcopy__line_accept(struct libxl_postcopy__line *line, bool restore,
 int libxl_postcopy__line_call(struct libxl_postcopy__line *line,
                               enum libxl_postcopy__msg number, uint64_t a,
                               uint64_t b);
+
+/* Waits for an answer that is still due, whatever it says. */
+void libxl_postcopy__line_await(struct libxl_postcopy__line *line);
 
 /* The memory part has gone well: libxl goes on. */
 int libxl_postcopy__line_complete(struct libxl_postcopy__line *line);

@@ -448,7 +448,8 @@ int libxl_postcopy_receive(libxl_ctx *ctx,
         libxl_postcopy__run_serve(&r.line.run);
         rc = r.rc;
     }
-    if ( rc && !r.running && !result_r->not_destroyed )
+    if ( rc && !result_r->engine.ran && !result_r->not_destroyed &&
+         result_r->engine.owner != XC_SR_OWNER_OWNER )
         result_r->domid = INVALID_DOMID;
     libxl_postcopy__line_dispose(&r.line);
     return rc;

@@ -34,6 +34,7 @@ struct sender
     uint64_t suspend_until_us;
     bool reason_known; /* the engine's why came before this library's own */
     bool qemu_logs;    /* its log of dirty pages is on */
+    bool may_commit;   /* libxl and the caller have agreed, once for all */
     int rc;            /* what send() returns */
     bool ran;          /* the engine did, and says who owns the guest */
 };
@@ -114,25 +115,6 @@ static int suspend_poll(void *ctx, uint64_t timeout_us, bool *suspended_r)
     return 0;
 }
 
-/* libxl's save has to be over first, whatever it was at. */
-static int resume(void *ctx)
-{
-    struct sender *s = ctx;
-    int rc;
-
-    s->reason_known = s->line.why[0] == '\0';
-    rc = libxl_postcopy__line_end(&s->line);
-    if ( rc )
-        return rc;
-    rc = libxl_postcopy__run_ask(&s->line.run, resume_now,
-                                 libxl_postcopy__line_deadline(&s->line));
-    if ( rc )
-        return libxl_postcopy__line_fail(&s->line, rc,
-                                         "domain %u: libxl cannot resume it",
-                                         s->params->domid);
-    return 0;
-}
-
 static int logdirty(void *ctx, bool on)
 {
     struct sender *s = ctx;
@@ -148,6 +130,29 @@ static int logdirty(void *ctx, bool on)
     if ( !rc )
         s->qemu_logs = on;
     return rc;
+}
+
+/* libxl's save has to be over first, whatever it was at. */
+static int resume(void *ctx)
+{
+    struct sender *s = ctx;
+    int rc;
+
+    s->reason_known = s->line.why[0] == '\0';
+    /* Nobody else would tell the device model, which goes on with its guest. */
+    libxl_postcopy__line_await(&s->line);
+    if ( !s->line.shim.asked )
+        (void)logdirty(s, false);
+    rc = libxl_postcopy__line_end(&s->line);
+    if ( rc )
+        return rc;
+    rc = libxl_postcopy__run_ask(&s->line.run, resume_now,
+                                 libxl_postcopy__line_deadline(&s->line));
+    if ( rc )
+        return libxl_postcopy__line_fail(&s->line, rc,
+                                         "domain %u: libxl cannot resume it",
+                                         s->params->domid);
+    return 0;
 }
 
 /* ---- libxl's part of the stream ------------------------------------------------------ */
@@ -260,13 +265,16 @@ static int relay_turn(struct sender *s)
 
 /* ---- The record of ownership --------------------------------------------------------- */
 
-/* libxl's part is over and went well, and the caller agrees. */
+/* libxl's part is over and went well, and the caller agrees.  The record is
+ * written anew with each connection; this is asked before the first. */
 static int may_commit(struct sender *s)
 {
     uint64_t deadline_us = libxl_postcopy__line_deadline(&s->line);
-    int libxl_rc = 0;
-    int rc = libxl_postcopy__run_wait_returned(&s->line.run, deadline_us);
+    int libxl_rc = 0, rc;
 
+    if ( s->may_commit )
+        return 0;
+    rc = libxl_postcopy__run_wait_returned(&s->line.run, deadline_us);
     if ( !rc && libxl_postcopy__run_has_returned(&s->line.run, &libxl_rc) &&
          libxl_rc )
         rc = -EIO;
@@ -277,6 +285,7 @@ static int may_commit(struct sender *s)
     if ( s->params->before_commit )
         rc = libxl_postcopy__run_ask(&s->line.run, before_commit_now,
                                      deadline_us);
+    s->may_commit = rc == 0;
     return rc;
 }
 
