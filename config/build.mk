@@ -229,6 +229,9 @@ $(TEST_A): $(call objs,$(sort $(filter-out $(MAINS), \
 .SECONDARY:
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_A) $(LIB_A)
 	$(call link_program,$(YAJL_LIBS) $(CHECK_LIBS) $(XL_LIBS))
+# Its calls of these go through the test.
+WRAPPED := malloc calloc realloc free read write writev sendmsg poll getrandom
+$(BUILD)/tests/test_engine_nth: XP_LINK += $(WRAPPED:%=-Wl,--wrap=%)
 $(BUILD)/bin/%: $(BUILD)/obj/tests/bench/%.o $(LIB_A)
 	$(call link_program,$(YAJL_LIBS) -lm)
 $(BUILD)/bin/%: $(BUILD)/obj/tests/integration/%.o $(LIB_A)

@@ -251,7 +251,7 @@ static void *run_dst(void *arg)
     return NULL;
 }
 
-static void start(struct world *w)
+static __attribute__((unused)) void start(struct world *w)
 {
     ck_assert_int_eq(pthread_create(&w->src_thread, NULL, run_src, w), 0);
     ck_assert_int_eq(pthread_create(&w->dst_thread, NULL, run_dst, w), 0);
@@ -332,7 +332,9 @@ static bool both_done(struct world *w)
  * Until both have ended: whenever a side has lost its connection, or is alone,
  * the next of the plans; behind the last of them connections hold.
  */
-static void operate(struct world *w, const struct plan *plans, unsigned int nr)
+static __attribute__((unused)) void operate(struct world *w,
+                                            const struct plan *plans,
+                                            unsigned int nr)
 {
     unsigned int tried = 0, src = w->src_known, dst = w->dst_known;
 

@@ -12,6 +12,7 @@
  * "Hand-over".
  */
 #include <errno.h>
+#include <stdio.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <time.h>
@@ -535,6 +536,17 @@ static void pass_rest(struct xc_sr_receiver *r)
     }
 }
 
+/* Nothing has been read, nothing promised. */
+static int no_room(const struct xc_sr_restore_params *p,
+                   struct xc_sr_restore_result *result)
+{
+    snprintf(result->why, sizeof(result->why),
+             "no memory to receive a guest of %llu pages",
+             (unsigned long long)p->hv->info.nr_pfns);
+    xc_sr__error(p->log, "domain %u: %s", p->hv->info.domid, result->why);
+    return -ENOMEM;
+}
+
 int xc_sr_restore(const struct xc_sr_restore_params *params,
                   struct xc_sr_restore_result *result_r)
 {
@@ -545,7 +557,7 @@ int xc_sr_restore(const struct xc_sr_restore_params *params,
     memset(result_r, 0, sizeof(*result_r));
     r = calloc(1, sizeof(*r));
     if ( !r )
-        return -ENOMEM;
+        return no_room(&p, result_r);
     if ( p.commit_timeout_us == 0 )
         p.commit_timeout_us = COMMIT_TIMEOUT_US;
     if ( p.stall_timeout_us == 0 )
@@ -561,6 +573,8 @@ int xc_sr_restore(const struct xc_sr_restore_params *params,
     r->stats->start_us = xc_sr__now_us();
     r->stats->nr_pfns = r->nr_pfns;
     rc = receiver_init(r);
+    if ( rc == -ENOMEM )
+        no_room(&p, result_r);
     if ( !rc )
         rc = receive(r);
     if ( !rc )

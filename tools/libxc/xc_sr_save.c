@@ -11,6 +11,7 @@
  * "Hand-over".
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -550,6 +551,17 @@ static void finish_stats(struct xc_sr_sender *s)
     s->result->owner = s->owner;
 }
 
+/* Nothing has happened to the guest. */
+static int no_room(const struct xc_sr_save_params *p,
+                   struct xc_sr_save_result *result)
+{
+    snprintf(result->why, sizeof(result->why),
+             "no memory for a migration of %llu pages",
+             (unsigned long long)p->hv->info.nr_pfns);
+    xc_sr__error(p->log, "domain %u: %s", p->hv->info.domid, result->why);
+    return -ENOMEM;
+}
+
 int xc_sr_save(const struct xc_sr_save_params *params,
                struct xc_sr_save_result *result_r)
 {
@@ -558,9 +570,11 @@ int xc_sr_save(const struct xc_sr_save_params *params,
     int rc;
 
     memset(result_r, 0, sizeof(*result_r));
+    if ( p.from )
+        result_r->owner = p.from->owner;
     s = calloc(1, sizeof(*s));
     if ( !s )
-        return -ENOMEM;
+        return no_room(&p, result_r);
     if ( p.ready_timeout_us == 0 )
         p.ready_timeout_us = DEFAULT_TIMEOUT_US;
     if ( p.silence_timeout_us == 0 )
@@ -585,6 +599,8 @@ int xc_sr_save(const struct xc_sr_save_params *params,
     rc = check_params(s);
     if ( !rc )
         rc = sender_init(s);
+    if ( rc == -ENOMEM )
+        no_room(&p, result_r);
     if ( !rc )
     {
         rc = p.from ? go_on(s) : migrate(s);

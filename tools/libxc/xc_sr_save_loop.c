@@ -96,7 +96,7 @@ int xc_sr__sender_queue(struct xc_sr_sender *s)
         rc = xc_sr__outq_copy(&s->out, s->writer.buf, s->writer.len);
     s->queued_total += s->writer.len;
     xc_sr__writer_reset(&s->writer);
-    return rc;
+    return rc ? xc_sr__sender_fail(s, rc, "the stream: %s", strerror(-rc)) : 0;
 }
 
 static uint64_t pages_done(const struct xc_sr_sender *s)
