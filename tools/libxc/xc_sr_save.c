@@ -525,32 +525,6 @@ static void sender_dispose(struct xc_sr_sender *s)
     free(s);
 }
 
-static uint64_t class_bytes(const struct xc_sr_stats *stats)
-{
-    uint64_t sum = stats->bytes_precopy + stats->bytes_resume_set +
-                   stats->bytes_announce + stats->bytes_state +
-                   stats->bytes_fault + stats->bytes_push + stats->bytes_upper;
-
-    /* Classes are counted when queued: a broken connection may owe some. */
-    return sum < stats->bytes_total ? sum : stats->bytes_total;
-}
-
-static void finish_stats(struct xc_sr_sender *s)
-{
-    uint64_t elapsed_us;
-
-    s->stats->end_us = xc_sr__now_us();
-    s->stats->bytes_total = s->out.total;
-    s->stats->bytes_back = s->in.total;
-    s->stats->bytes_other = s->out.total - class_bytes(s->stats);
-    s->stats->skipped_records = s->back.nr_unknown;
-    elapsed_us = s->stats->end_us - s->stats->start_us;
-    if ( elapsed_us )
-        s->stats->bandwidth_bytes_per_s = s->out.total * 1000000u / elapsed_us;
-    s->stats->dirty_pages_per_s = s->dirty_rate_pages;
-    s->result->owner = s->owner;
-}
-
 /* Nothing has happened to the guest. */
 static int no_room(const struct xc_sr_save_params *p,
                    struct xc_sr_save_result *result)
@@ -606,7 +580,7 @@ int xc_sr_save(const struct xc_sr_save_params *params,
         rc = p.from ? go_on(s) : migrate(s);
         settle(s, rc);
     }
-    finish_stats(s);
+    xc_sr__sender_finish_stats(s);
     xc_sr__sender_report(s, s->stats->end_us);
     sender_dispose(s);
     return rc;

@@ -170,6 +170,8 @@ int xc_sr__sender_drain(struct xc_sr_sender *s);
 int xc_sr__sender_queue(struct xc_sr_sender *s);
 /* Calls the progress callback when it is due (now_us: the time). */
 void xc_sr__sender_report(struct xc_sr_sender *s, uint64_t now_us);
+/* Sums up; also who owns the guest. */
+void xc_sr__sender_finish_stats(struct xc_sr_sender *s);
 void xc_sr__sender_phase(struct xc_sr_sender *s, enum xc_sr_phase phase);
 /* May a bulk record go out under the rate limit?  *wait_until_us if not. */
 bool xc_sr__rate_allows(struct xc_sr_rate *rate, uint64_t now_us,

@@ -323,3 +323,31 @@ int xc_sr__sender_drain(struct xc_sr_sender *s)
         rc = xc_sr__sender_turn_or_stall(s, UINT64_MAX, &stall);
     return rc;
 }
+
+/* ---- At the end ------------------------------------------------------------------ */
+
+static uint64_t class_bytes(const struct xc_sr_stats *stats)
+{
+    uint64_t sum = stats->bytes_precopy + stats->bytes_resume_set +
+                   stats->bytes_announce + stats->bytes_state +
+                   stats->bytes_fault + stats->bytes_push + stats->bytes_upper;
+
+    /* Classes are counted when queued: a broken connection may owe some. */
+    return sum < stats->bytes_total ? sum : stats->bytes_total;
+}
+
+void xc_sr__sender_finish_stats(struct xc_sr_sender *s)
+{
+    uint64_t elapsed_us;
+
+    s->stats->end_us = xc_sr__now_us();
+    s->stats->bytes_total = s->out.total;
+    s->stats->bytes_back = s->in.total;
+    s->stats->bytes_other = s->out.total - class_bytes(s->stats);
+    s->stats->skipped_records = s->back.nr_unknown;
+    elapsed_us = s->stats->end_us - s->stats->start_us;
+    if ( elapsed_us )
+        s->stats->bandwidth_bytes_per_s = s->out.total * 1000000u / elapsed_us;
+    s->stats->dirty_pages_per_s = s->dirty_rate_pages;
+    s->result->owner = s->owner;
+}
