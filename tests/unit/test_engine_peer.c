@@ -251,6 +251,36 @@ START_TEST(test_fault_first_then_its_neighbours)
 }
 END_TEST
 
+/* A destination that was PREP keeps its record until it is answered. */
+START_TEST(test_nak_before_commit_is_answered)
+{
+    struct sender_case c;
+    struct peer p;
+
+    start_sender(&c, &p);
+    peer_wait_for(&p, XC_SR_REC_POSTCOPY_ADVISE);
+    say_ready(&p, 0);
+    peer_wait_for(&p, XC_SR_REC_POSTCOPY_TRANSITION);
+    ck_assert_int_eq(peer_next(&p).kind, XC_SR_EV_UPPER);
+    xc_sr__reader_upper_done(&p.reader, 0);
+    put_session(&p, XC_SR_REC_POSTCOPY_PREPARED);
+    xc_sr__write_begin(&p.w, XC_SR_REC_POSTCOPY_NAK);
+    xc_sr__write_bytes(&p.w, p.session, sizeof(p.session));
+    xc_sr__write_u64(&p.w, 0);
+    xc_sr__write_u32(&p.w, XC_SR_REASON_OPERATOR);
+    xc_sr__write_u32(&p.w, 0);
+    xc_sr__write_end(&p.w, 0);
+    peer_flush(&p);
+    peer_wait_for(&p, XC_SR_REC_POSTCOPY_ABORT);
+    pthread_join(c.thread, NULL);
+    ck_assert_int_eq(c.result.owner, XC_SR_OWNER_RESUMED);
+    ck_assert(c.src.resumed);
+    close(c.params.send_fd);
+    peer_dispose(&p);
+    fake_guest_dispose(&c.src);
+}
+END_TEST
+
 /* ---- The receiver, and a source that answers --------------------------------- */
 
 struct receiver_case
@@ -502,6 +532,7 @@ int main(void)
 
     tcase_set_timeout(tc, 30);
     tcase_add_test(tc, test_fault_first_then_its_neighbours);
+    tcase_add_test(tc, test_nak_before_commit_is_answered);
     tcase_add_test(tc, test_answer_is_loaded_ahead_of_bulk);
     tcase_add_test(tc, test_duplicates_and_released_pages);
     tcase_add_test(tc, test_overlapping_runs_are_refused);

@@ -6,6 +6,8 @@
  *
  * How connections fail and who opens the next is in recover_world.inc.c.
  */
+#include <fcntl.h>
+
 #include "recover_world.inc.c"
 
 /* ---- Cuts ------------------------------------------------------------------------ */
@@ -253,6 +255,93 @@ START_TEST(test_source_restarted)
 }
 END_TEST
 
+static void *tell_fenced(void *arg)
+{
+    struct xc_sr_tell_params *tell = arg;
+    bool settled = false;
+
+    ck_assert_int_eq(xc_sr_restore_tell(tell, &settled), 0);
+    ck_assert(settled);
+    return NULL;
+}
+
+/* Both processes are gone; the guest never ran there, so it does here. */
+START_TEST(test_restarted_source_is_given_it_back)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    struct xc_sr_record_of from = { .owner = XC_SR_OWNER_COMMITTED,
+                                    .session = { 1, 2, 3 } };
+    struct xc_sr_tell_params tell = { .record = from, .timeout_us = 20000000 };
+    pthread_t thread;
+
+    ck_assert_ptr_nonnull(w);
+    world_init(w, (struct plan){ NOTHING });
+    w->p.src.suspended = true;
+    tell.record.owner = XC_SR_OWNER_FENCED;
+    tell.send_fd = tell.recv_fd = w->p.fd[1];
+    w->p.save.from = &from;
+    ck_assert_int_eq(pthread_create(&thread, NULL, tell_fenced, &tell), 0);
+    ck_assert_int_ne(xc_sr_save(&w->p.save, &w->p.saved), 0);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(w->p.saved.owner, XC_SR_OWNER_RESUMED);
+    ck_assert(w->p.src.resumed);
+    world_dispose(w);
+    free(w);
+}
+END_TEST
+
+/* The word of an operator is about a loss that he sees, and no later one. */
+START_TEST(test_stop_waiting_is_not_remembered)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    size_t fwd, back;
+
+    measure(&fwd, &back);
+    ck_assert_ptr_nonnull(w);
+    world_init(w, (struct plan){ CUT, false, fwd - 6 * XC_SR_PAGE_SIZE });
+    w->p.save.policy.max_iterations = 0;
+    ck_assert_int_eq(xc_sr_control_stop_waiting(w->src_control), 0);
+    ck_assert_int_eq(xc_sr_control_stop_waiting(w->dst_control), 0);
+    start(w);
+    operate(w, NULL, 0);
+    assert_one_whole_guest(w);
+    ck_assert_uint_ge(w->p.saved.stats.recoveries, 1);
+    world_dispose(w);
+    free(w);
+}
+END_TEST
+
+/* The guest runs, and the connection takes not even that word. */
+static void run_and_lose_it(void *ctx)
+{
+    struct world *w = ctx;
+    int full = open("/dev/full", O_RDWR | O_CLOEXEC);
+
+    ck_assert_int_ge(full, 0);
+    ck_assert_int_eq(dup2(full, w->conns[0].dst), w->conns[0].dst);
+    close(full);
+}
+
+START_TEST(test_lost_before_running_is_said)
+{
+    struct world *w = calloc(1, sizeof(*w));
+
+    ck_assert_ptr_nonnull(w);
+    world_init(w, (struct plan){ NOTHING });
+    w->p.save.policy.max_iterations = 0;
+    /* Nothing may be complete before it is lost. */
+    w->p.save.max_postcopy_bandwidth_bytes_per_s = 200000;
+    w->p.restore.running = run_and_lose_it;
+    w->p.restore.ctx = w;
+    start(w);
+    operate(w, NULL, 0);
+    assert_one_whole_guest(w);
+    ck_assert_uint_ge(w->p.restored.stats.recoveries, 1);
+    world_dispose(w);
+    free(w);
+}
+END_TEST
+
 /* A pager that is gone for good: the source keeps its copy and says why. */
 START_TEST(test_destination_lost)
 {
@@ -367,6 +456,9 @@ int main(void)
     tcase_add_test(tc, test_paused_on_loss);
     tcase_add_test(tc, test_newest_connection_counts);
     tcase_add_test(tc, test_source_restarted);
+    tcase_add_test(tc, test_restarted_source_is_given_it_back);
+    tcase_add_test(tc, test_stop_waiting_is_not_remembered);
+    tcase_add_test(tc, test_lost_before_running_is_said);
     tcase_add_test(tc, test_destination_lost);
     tcase_add_test(tc, test_waiting_ends);
     suite_add_tcase(suite, tc);

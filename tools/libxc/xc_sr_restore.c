@@ -97,15 +97,6 @@ static int record_owner(struct xc_sr_receiver *r, enum xc_sr_owner owner)
     return 0;
 }
 
-int xc_sr__receiver_say_session(struct xc_sr_receiver *r, enum xc_sr_rec rec)
-{
-    xc_sr__write_begin(&r->writer, rec);
-    xc_sr__write_bytes(&r->writer, r->session, sizeof(r->session));
-    xc_sr__write_u64(&r->writer, r->epoch);
-    xc_sr__write_end(&r->writer, 0);
-    return xc_sr__receiver_say(r);
-}
-
 /* The guest must not touch what it would not wait for. */
 static int fetch_stuck(struct xc_sr_receiver *r)
 {
@@ -273,15 +264,27 @@ static int take_ownership(struct xc_sr_receiver *r)
 
 /* ---- The pager, and the end -------------------------------------------------------------- */
 
+/* Said here and not before: a connection that fails now is waited out. */
+static int say_running(struct xc_sr_receiver *r)
+{
+    if ( !r->advised || r->running_said )
+        return 0;
+    r->running_said = true;
+    return xc_sr__receiver_say_session(r, XC_SR_REC_POSTCOPY_RUNNING);
+}
+
 static int pull_pages(struct xc_sr_receiver *r)
 {
     uint64_t seen = 0, deadline_us = stall_deadline_us(r);
-    int rc = 0;
+    int rc = say_running(r);
 
     xc_sr__receiver_phase(r, XC_SR_PHASE_POSTCOPY);
     while ( !rc && r->missing.count && !r->ended )
         rc = turn_or_stall(r, &seen, &deadline_us);
-    if ( !rc && r->missing.count )
+    /* Whatever else it was, nothing more is wanted from the peer. */
+    if ( r->missing.count == 0 )
+        return 0;
+    if ( !rc )
         return xc_sr__receiver_fail(r, -EPROTO,
                                     "END with %llu pages still missing",
                                     (unsigned long long)r->missing.count);
@@ -401,8 +404,6 @@ static int receive(struct xc_sr_receiver *r)
         rc = through_losses(r, wait_commit);
     if ( !rc )
         rc = take_ownership(r);
-    if ( !rc && handshake )
-        rc = xc_sr__receiver_say_session(r, XC_SR_REC_POSTCOPY_RUNNING);
     if ( !rc )
         rc = through_losses(r, pull_pages);
     if ( !rc )

@@ -100,8 +100,9 @@ struct xc_sr_receiver
     bool preparing; /* prepare_fd says when prepare() has something new */
     bool committed; /* COMMIT came */
     bool ran;
-    bool aborted; /* ABORT came */
-    bool ended;   /* END came */
+    bool running_said; /* RUNNING; recovery says it again */
+    bool aborted;      /* ABORT came */
+    bool ended;        /* END came */
     bool eof;
     bool gone; /* the guest is gone: nothing is owed any more */
 

@@ -112,6 +112,15 @@ int xc_sr__receiver_say(struct xc_sr_receiver *r)
     return rc ? rc : flush_back(r);
 }
 
+int xc_sr__receiver_say_session(struct xc_sr_receiver *r, enum xc_sr_rec rec)
+{
+    xc_sr__write_begin(&r->writer, rec);
+    xc_sr__write_bytes(&r->writer, r->session, sizeof(r->session));
+    xc_sr__write_u64(&r->writer, r->epoch);
+    xc_sr__write_end(&r->writer, 0);
+    return xc_sr__receiver_say(r);
+}
+
 static int acknowledge(struct xc_sr_receiver *r, uint64_t step)
 {
     uint64_t used = r->in.total - xc_sr__inbuf_len(&r->in);
@@ -332,8 +341,9 @@ int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us)
     /* What was acknowledged last and what is wanted now go out together. */
     if ( r->paging && r->upper_done )
         rc = xc_sr__receiver_faults(r);
-    if ( !rc )
-        rc = flush_back(r);
+    if ( rc )
+        return rc;
+    rc = flush_back(r);
     if ( !rc && !r->eof )
         rc = xc_sr__inbuf_fill(&r->in, &r->eof, &got);
     if ( rc )

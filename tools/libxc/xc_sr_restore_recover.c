@@ -295,6 +295,8 @@ int xc_sr__receiver_recover(struct xc_sr_receiver *r)
     int rc;
 
     r->stats->losses++;
+    /* Asked while there was a connection: that was not for this one. */
+    (void)xc_sr__control_stops_waiting(r->params->control);
     do
     {
         lose(r);

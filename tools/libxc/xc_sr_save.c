@@ -347,11 +347,11 @@ static int migrate(struct xc_sr_sender *s)
 
 /* ---- What is done about a failure -------------------------------------------------- */
 
-/* ABORT makes sense to a receiver that has seen ADVISE, and was not told to
- * give up by itself. */
+/* ABORT makes sense to a receiver that has seen ADVISE, also to one that has
+ * said NAK: it keeps its record until somebody answers. */
 static bool advised(const struct xc_sr_sender *s)
 {
-    return wants_handshake(s) && s->advised && !s->naked;
+    return wants_handshake(s) && s->advised && !s->result->refused;
 }
 
 /* The answer to a NAK after COMMIT: it fenced itself before it said so. */

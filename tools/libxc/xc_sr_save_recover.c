@@ -350,6 +350,8 @@ int xc_sr__sender_recover(struct xc_sr_sender *s)
     int rc;
 
     s->stats->losses++;
+    /* Asked while there was a connection: that was not for this one. */
+    (void)xc_sr__control_stops_waiting(s->params->control);
     do
     {
         lose(s);
@@ -383,6 +385,8 @@ int xc_sr__sender_recover_from(struct xc_sr_sender *s)
     s->from_record = s->prepared = s->upper_done = s->advised = s->ready = true;
     s->stats->transition_us = s->stats->commit_us = xc_sr__now_us();
     s->stats->postcopy = true;
+    /* The dead process has: if the guest is given back it has to be resumed. */
+    s->suspend_asked = s->owner == XC_SR_OWNER_COMMITTED;
     take_connection(s, s->out.fd, s->in.fd, false);
     rc = shake_hands(s);
     if ( !rc )
