@@ -89,14 +89,21 @@ static void set_up(void)
     start_shim();
 }
 
+/* Once: under its number there may be somebody else's by then. */
+static void let_go(int *fd)
+{
+    if ( *fd >= 0 )
+        close(*fd);
+    *fd = -1;
+}
+
 static void tear_down(void)
 {
-    close(listen_fd);
-    if ( shim.fd >= 0 )
-        close(shim.fd);
-    close(libxl.to);
-    close(libxl.from);
-    close(libxl.stream);
+    let_go(&listen_fd);
+    let_go(&shim.fd);
+    let_go(&libxl.to);
+    let_go(&libxl.from);
+    let_go(&libxl.stream);
 }
 
 static void read_message(struct libxl_postcopy__message *msg_r)
@@ -204,7 +211,7 @@ START_TEST(ends_with_libxl)
     bool answered;
 
     ck_assert_int_eq(accept_shim(), 0);
-    close(libxl.to);
+    let_go(&libxl.to);
     ck_assert_int_eq(wait_shim(), 1);
     libxl.to = dup(libxl.from);
     shim.asked = LIBXL_PC_MSG_SUSPEND;
@@ -217,7 +224,7 @@ END_TEST
 START_TEST(ends_with_the_engine)
 {
     ck_assert_int_eq(accept_shim(), 0);
-    close(shim.fd);
+    let_go(&shim.fd);
     shim.fd = -1;
     ck_assert_int_eq(wait_shim(), 1);
 }
