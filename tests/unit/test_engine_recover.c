@@ -342,6 +342,37 @@ START_TEST(test_lost_before_running_is_said)
 }
 END_TEST
 
+static int cut_at_owner(void *ctx, enum xc_sr_owner owner,
+                        const uint8_t session[16], uint64_t epoch)
+{
+    struct world *w = ctx;
+
+    if ( owner == XC_SR_OWNER_OWNER && epoch == 0 )
+        shutdown(w->conns[0].dst, SHUT_RDWR);
+    return put_journal(&w->p.dst_journal, owner, session, epoch);
+}
+
+/* A device model that is told to go on waits for a page, which only another
+ * connection can bring. */
+START_TEST(test_lost_while_unpausing)
+{
+    struct world *w = calloc(1, sizeof(*w));
+
+    ck_assert_ptr_nonnull(w);
+    world_init(w, (struct plan){ NOTHING });
+    w->p.save.policy.max_iterations = 0;
+    w->p.save.max_postcopy_bandwidth_bytes_per_s = 200000;
+    w->p.dst.unpause_needs_page = true;
+    w->p.restore.journal = (struct xc_sr_journal){ cut_at_owner, w };
+    start(w);
+    operate(w, NULL, 0);
+    assert_one_whole_guest(w);
+    ck_assert_uint_ge(w->p.restored.stats.recoveries, 1);
+    world_dispose(w);
+    free(w);
+}
+END_TEST
+
 /* A pager that is gone for good: the source keeps its copy and says why. */
 START_TEST(test_destination_lost)
 {
@@ -459,6 +490,7 @@ int main(void)
     tcase_add_test(tc, test_restarted_source_is_given_it_back);
     tcase_add_test(tc, test_stop_waiting_is_not_remembered);
     tcase_add_test(tc, test_lost_before_running_is_said);
+    tcase_add_test(tc, test_lost_while_unpausing);
     tcase_add_test(tc, test_destination_lost);
     tcase_add_test(tc, test_waiting_ends);
     suite_add_tcase(suite, tc);

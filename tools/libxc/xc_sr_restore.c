@@ -206,7 +206,7 @@ static void pause_us(unsigned int us)
 
 /*
  * Once.  Somebody who has to be told first, a device model, may wait for a
- * page himself: they go on coming.  A lost peer is noticed by who pulls pages.
+ * page himself: they go on coming, over another connection if need be.
  */
 static int unpause(struct xc_sr_receiver *r)
 {
@@ -215,19 +215,22 @@ static int unpause(struct xc_sr_receiver *r)
     int rc;
 
     r->preparing = r->params->prepare != NULL; /* prepare_fd: ask again */
+    r->unpausing = true;
     while ( (rc = xc_sr__hv_unpause(r->hv, paused)) == -EALREADY )
     {
-        uint64_t now_us = xc_sr__now_us();
+        uint64_t now_us = xc_sr__now_us(), losses = r->stats->losses;
 
         if ( now_us >= deadline_us )
         {
             rc = -EINPROGRESS;
             break;
         }
-        if ( xc_sr__receiver_turn(r, now_us + UNPAUSE_WAIT_US) )
+        if ( xc_sr__receiver_turn_through(r, now_us + UNPAUSE_WAIT_US) )
             pause_us(UNPAUSE_WAIT_US);
+        else if ( r->stats->losses != losses )
+            deadline_us = xc_sr__now_us() + UNPAUSE_LIMIT_US;
     }
-    r->preparing = false;
+    r->preparing = r->unpausing = false;
     return rc;
 }
 

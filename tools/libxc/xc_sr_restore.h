@@ -100,6 +100,7 @@ struct xc_sr_receiver
     bool preparing; /* prepare_fd says when prepare() has something new */
     bool committed; /* COMMIT came */
     bool ran;
+    bool unpausing;    /* it may have, when that is over */
     bool running_said; /* RUNNING; recovery says it again */
     bool aborted;      /* ABORT came */
     bool ended;        /* END came */
@@ -150,6 +151,9 @@ bool xc_sr__receiver_may_recover(const struct xc_sr_receiver *r);
  * source has aborted.
  */
 int xc_sr__receiver_recover(struct xc_sr_receiver *r);
+/* A turn; a connection that is lost in it is waited out. */
+int xc_sr__receiver_turn_through(struct xc_sr_receiver *r,
+                                 uint64_t deadline_us);
 
 /* ---- xc_sr_restore_act.c ---- */
 

@@ -30,7 +30,7 @@ bool xc_sr__receiver_may_recover(const struct xc_sr_receiver *r)
         return false;
     /* Whatever else goes wrong before COMMIT, giving up loses nothing. */
     return r->owner == XC_SR_OWNER_OWNER
-               ? r->ran
+               ? r->ran || r->unpausing
                : r->owner == XC_SR_OWNER_PREP && r->conn_lost;
 }
 
@@ -252,10 +252,12 @@ static int ask_again(struct xc_sr_receiver *r)
 
 static int repeat(struct xc_sr_receiver *r)
 {
-    int rc = xc_sr__receiver_say_session(r, r->owner == XC_SR_OWNER_PREP
-                                                ? XC_SR_REC_POSTCOPY_PREPARED
-                                                : XC_SR_REC_POSTCOPY_RUNNING);
+    int rc = 0;
 
+    if ( r->owner == XC_SR_OWNER_PREP )
+        rc = xc_sr__receiver_say_session(r, XC_SR_REC_POSTCOPY_PREPARED);
+    else if ( r->running_said )
+        rc = xc_sr__receiver_say_session(r, XC_SR_REC_POSTCOPY_RUNNING);
     if ( !rc )
         rc = ask_again(r);
     if ( !rc && r->owner == XC_SR_OWNER_OWNER )
@@ -312,5 +314,14 @@ int xc_sr__receiver_recover(struct xc_sr_receiver *r)
     r->stats->disconnected_us += xc_sr__now_us() - start_us;
     if ( !rc && !r->gone )
         recovered(r);
+    return rc;
+}
+
+int xc_sr__receiver_turn_through(struct xc_sr_receiver *r, uint64_t deadline_us)
+{
+    int rc = xc_sr__receiver_turn(r, deadline_us);
+
+    while ( rc && xc_sr__receiver_may_recover(r) )
+        rc = xc_sr__receiver_recover(r);
     return rc;
 }
