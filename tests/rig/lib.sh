@@ -120,30 +120,65 @@ console()
 # threads= seed=.
 guest()
 {
-    local host=$1 name=$2 memory=128 vcpus=1 extra='' cmdline='' word load=''
-    shift 2
+    guest_config 'type="pvh"
+kernel="/mnt/guest-kernel"
+tsc_mode="native"' 128 'console=hvc0' "$@"
+    start_guest "$1" "$2"
+}
+
+# hvm_guest: the same with firmware, a qemu and a serial port, whose console is
+# log/console/serial-NAME.log.  Its dom0 wants "#: dom0 900", "#: memory 2048".
+hvm_guest()
+{
+    guest_config "type=\"hvm\"
+kernel=\"/mnt/guest-bzimage\"
+tsc_mode=\"native\"
+device_model_override=\"/usr/libexec/xen-qemu-system-i386\"
+vga=\"none\"
+vnc=0
+serial=\"file:/host/log/console/serial-$2.log\"" \
+        192 'console=ttyS0 console=hvc0 rig.serial' "$@"
+    with_hvm "$1" || return
+    start_guest "$1" "$2"
+}
+
+# with_hvm HOST: what HVM guests need in its dom0; a destination needs it too.
+with_hvm()
+{
+    on "$1" 'test -e /usr/libexec/xen-qemu-system-i386 ||
+        tar -xf /mnt/hvm.tar -C /'
+}
+
+guest_config()
+{
+    local lines=$1 memory=$2 cmdline=$3 host=$4 name=$5
+    local vcpus=1 extra='' load='' word
+    shift 5
     for word; do
         case $word in
         memory=*) memory=${word#*=} ;;
         vcpus=*) vcpus=${word#*=} ;;
         extra=*) extra=${word#*=} ;;
-        cmdline=*) cmdline=${word#*=} ;;
-        *) load="$load load.$word" ;;
+        cmdline=*) cmdline+=" ${word#*=}" ;;
+        *) load+=" load.$word" ;;
         esac
     done
     cat >"$RIG_DIR/$host/$name.cfg" <<END
-type="pvh"
 name="$name"
-kernel="/mnt/guest-kernel"
+$lines
 ramdisk="/mnt/guest-initrd"
-cmdline="console=hvc0 quiet load.threads=$vcpus$load $cmdline"
+cmdline="$cmdline quiet load.threads=$vcpus$load"
 memory=$memory
 vcpus=$vcpus
-tsc_mode="native"
 on_crash="preserve"
 $(tr ';' '\n' <<<"$extra")
 END
-    rm -f "$RIG_DIR/$host/log/console/guest-$name"*
+}
+
+start_guest()
+{
+    local host=$1 name=$2
+    rm -f "$RIG_DIR/$host/log/console"/{guest,serial}-"$name"*
     on "$host" "xl -f create /host/$name.cfg" >"$OUT/$name-create.log" 2>&1 ||
         { cat "$OUT/$name-create.log"; return 1; }
     within "${GUEST_LIMIT:-90}" guest_ready "$host" "$name"
