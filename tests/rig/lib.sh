@@ -127,7 +127,8 @@ tsc_mode="native"' 128 'console=hvc0' "$@"
 }
 
 # hvm_guest: the same with firmware, a qemu and a serial port, whose console is
-# log/console/serial-NAME.log.  Its dom0 wants "#: dom0 900", "#: memory 2048".
+# log/console/serial-NAME.log.  (Without pci=noearly Linux asks its emulated
+# buses for a minute.)  Its dom0 wants "#: dom0 900", "#: memory 2048".
 hvm_guest()
 {
     guest_config "type=\"hvm\"
@@ -137,8 +138,9 @@ device_model_override=\"/usr/libexec/xen-qemu-system-i386\"
 vga=\"none\"
 vnc=0
 serial=\"file:/host/log/console/serial-$2.log\"" \
-        192 'console=ttyS0 console=hvc0 rig.serial' "$@"
+        192 'console=ttyS0 console=hvc0 pci=noearly rig.serial' "$@"
     with_hvm "$1" || return
+    local GUEST_LIMIT=${GUEST_LIMIT:-240}
     start_guest "$1" "$2"
 }
 
