@@ -415,6 +415,27 @@ START_TEST(test_destination_lost)
 }
 END_TEST
 
+/* There is room for more than comes, as on Xen: the bitmap is the source's. */
+START_TEST(test_recovered_in_a_larger_guest)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    size_t fwd, back;
+
+    measure(&fwd, &back);
+    ck_assert_ptr_nonnull(w);
+    world_init(w, (struct plan){ CUT, false, fwd - 6 * XC_SR_PAGE_SIZE });
+    w->p.save.policy.max_iterations = 0;
+    fake_guest_dispose(&w->p.dst);
+    fake_guest_init(&w->p.dst, NR_PFNS + 70, false);
+    start(w);
+    operate(w, NULL, 0);
+    assert_one_whole_guest(w);
+    ck_assert_uint_ge(w->p.saved.stats.recoveries, 1);
+    world_dispose(w);
+    free(w);
+}
+END_TEST
+
 /* Nobody comes: a deadline, not for ever. */
 START_TEST(test_waiting_ends)
 {
@@ -492,6 +513,7 @@ int main(void)
     tcase_add_test(tc, test_lost_before_running_is_said);
     tcase_add_test(tc, test_lost_while_unpausing);
     tcase_add_test(tc, test_destination_lost);
+    tcase_add_test(tc, test_recovered_in_a_larger_guest);
     tcase_add_test(tc, test_waiting_ends);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);

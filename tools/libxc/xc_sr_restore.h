@@ -46,6 +46,7 @@ struct xc_sr_receiver
     uint8_t session[16];
     uint64_t epoch;
     uint64_t nr_pfns;
+    uint64_t source_pfns; /* its count, of ADVISE: the bitmap's */
     uint32_t features;
 
     /* The wire. */

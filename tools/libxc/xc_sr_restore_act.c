@@ -155,6 +155,7 @@ static int on_postcopy_advise(struct xc_sr_receiver *r,
         return xc_sr__receiver_fail(r, -EINVAL,
                                     "POSTCOPY_ADVISE without a back channel");
     r->advised = true;
+    r->source_pfns = nr_pfns;
     r->may_postcopy = flags & 1u;
     r->stays_paused = flags & 2u;
     r->features = offered & XC_SR_FEATURES_ALL & ~r->params->deny_features;

@@ -164,14 +164,14 @@ static int say_recover(struct xc_sr_receiver *r, uint64_t nr_words)
     r->handshaking = true;
     xc_sr__write_recover(&r->writer, r->session, r->epoch,
                          xc_sr__recover_record(r->owner), r->features,
-                         r->nr_pfns);
+                         r->source_pfns);
     xc_sr__write_end(&r->writer, (uint32_t)(8 * nr_words));
     return xc_sr__receiver_say(r);
 }
 
 static uint64_t present_word(const struct xc_sr_receiver *r, uint64_t word)
 {
-    uint64_t left = r->nr_pfns - 64 * word;
+    uint64_t left = r->source_pfns - 64 * word;
     uint64_t present = ~r->missing.words[word];
 
     return left < 64 ? present & ~(~0ULL << left) : present;
@@ -215,7 +215,7 @@ static int check_answer(struct xc_sr_receiver *r, uint64_t deadline_us)
 static int shake_hands(struct xc_sr_receiver *r)
 {
     uint64_t deadline_us = xc_sr__now_us() + HANDSHAKE_US;
-    uint64_t word = 0, nr_words = (r->nr_pfns + 63) / 64;
+    uint64_t word = 0, nr_words = (r->source_pfns + 63) / 64;
     int rc = raise_epoch(r);
 
     if ( !rc )
