@@ -348,7 +348,7 @@ migrate_bg()
     (
         echo "$BASHPID" >"$T/mig.pid"
         exec "$XL" --local "$from" migrate --progress=none \
-            --stats "$T/mig.stats" "$@" \
+            --stats "$T/mig.stats" --recovery-wait "${RECOVERY_WAIT:-0}" "$@" \
             "$name" "$dest" >"$T/mig.out" 2>"$T/mig.err" </dev/null
     ) &
     MIG_PID=$!

@@ -203,9 +203,10 @@ static int do_force_resume(struct guest *g, struct request *rq)
 static int do_attach(struct guest *g, struct request *rq)
 {
     bool destination = rq->msg.arg[0] == XC_SR_HV_DESTINATION;
+    bool parked = rq->msg.arg[0] == XC_SR_HV_PARKED;
     int pair[2];
 
-    if ( g->handle >= 0 || g->missing_uffd >= 0 || g->retained ||
+    if ( g->handle >= 0 || g->missing_uffd >= 0 || g->retained != parked ||
          destination != g->incoming )
         return -EBUSY;
     if ( g->crashed )

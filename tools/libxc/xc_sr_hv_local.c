@@ -482,7 +482,8 @@ static int attach(struct xc_sr_hv *hv)
         return rc;
     l->nr_pfns = hv->info.nr_pfns;
     l->nr_vcpus = hv->info.nr_vcpus;
-    return l->role == XC_SR_HV_SOURCE ? open_source(l) : open_destination(l);
+    return l->role == XC_SR_HV_DESTINATION ? open_destination(l)
+                                           : open_source(l);
 }
 
 static const struct xc_sr_hv_ops local_ops = {

@@ -58,6 +58,8 @@ enum xc_sr_hv_role
 {
     XC_SR_HV_SOURCE,      /* the guest runs here and is to leave */
     XC_SR_HV_DESTINATION, /* an empty, paused guest, to be filled */
+    XC_SR_HV_PARKED,      /* suspended and retained by a source that is gone,
+                             which recovery goes on with */
 };
 
 /*

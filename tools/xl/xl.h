@@ -99,6 +99,8 @@ int xl_cmd_migrate_postcopy_now(const struct xl_global *global, int argc,
 int xl_cmd_migrate_abort(const struct xl_global *global, int argc, char **argv);
 int xl_cmd_migrate_status(const struct xl_global *global, int argc,
                           char **argv);
+int xl_cmd_migrate_recover(const struct xl_global *global, int argc,
+                           char **argv);
 
 /* For guests of a real Xen; only where libxl is (HAVE_XENLIGHT). */
 int xl_cmd_xen_migrate(const struct xl_global *global, int argc, char **argv);

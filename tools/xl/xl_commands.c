@@ -33,17 +33,23 @@ const struct xl_command xl_commands[] = {
       "[--postcopy-bandwidth MB/S]\n"
       "           [--stream-version 2|3] [--timeout SECONDS] [-p] [-s "
       "COMMAND]\n"
+      "           [--recovery-wait SECONDS] [--on-loss=pause|run]\n"
       "           [-q] [--progress=auto|tty|json|none] [--stats FILE] NAME "
       "DEST",
       "move a running guest to another host" },
     { "migrate-receive", xl_cmd_migrate_receive, NULL,
-      "[-p] [--timeout SECONDS]", "take in a guest (started by migrate)" },
+      "[-p] [--timeout SECONDS] [--recovery-wait SECONDS]\n"
+      "           [--on-loss=pause|run] [--recover NAME]",
+      "take in a guest (started by migrate)" },
     { "migrate-postcopy-now", xl_cmd_migrate_postcopy_now, NULL, "NAME",
       "turn a migration under way to post-copy" },
     { "migrate-abort", xl_cmd_migrate_abort, NULL, "NAME",
       "give up a migration under way" },
-    { "migrate-status", xl_cmd_migrate_status, NULL, "[--json] NAME",
-      "how far a migration is" },
+    { "migrate-status", xl_cmd_migrate_status, NULL, "[--json] [NAME]",
+      "how far migrations are, and what to do" },
+    { "migrate-recover", xl_cmd_migrate_recover, NULL,
+      "[-q] [-s COMMAND] [--timeout SECONDS] NAME DEST",
+      "take a migration up again whose connection was lost" },
     { NULL, NULL, NULL, NULL, NULL },
 };
 

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,8 @@
 #include "xl_journal.h"
 
 #define MAX_CLIENTS    8u
-#define MAX_REQUEST    64u
+#define MAX_REQUEST    80u
+#define MAX_PASSED     2u /* descriptors with a request */
 #define ASK_TIMEOUT_MS 5000
 
 struct client
@@ -33,6 +35,8 @@ struct client
     int fd; /* -1: free */
     size_t len;
     char line[MAX_REQUEST];
+    int passed[MAX_PASSED];
+    unsigned int nr_passed;
 };
 
 struct xl_control
@@ -44,6 +48,7 @@ struct xl_control
     xl_control_handler handler;
     void *ctx;
     unsigned int next_victim;
+    struct client *current; /* whose request is being handled */
     struct client clients[MAX_CLIENTS];
 };
 
@@ -128,8 +133,32 @@ static void drop(struct client *client)
     /* Closing takes it out of the epoll set: there is no duplicate of it. */
     if ( client->fd >= 0 )
         close(client->fd);
+    while ( client->nr_passed )
+        close(client->passed[--client->nr_passed]);
     client->fd = -1;
     client->len = 0;
+}
+
+bool xl_control_take_fds(struct xl_control *control, int fds_r[2])
+{
+    struct client *client = control->current;
+
+    if ( !client || client->nr_passed != 2 )
+        return false;
+    memcpy(fds_r, client->passed, sizeof(client->passed));
+    client->nr_passed = 0;
+    return true;
+}
+
+int xl_control_take_client(struct xl_control *control)
+{
+    struct client *client = control->current;
+
+    if ( !client )
+        return -1;
+    /* It is no request's any more; ours is closed after the answer. */
+    epoll_ctl(control->epoll_fd, EPOLL_CTL_DEL, client->fd, NULL);
+    return fcntl(client->fd, F_DUPFD_CLOEXEC, 3);
 }
 
 void xl_control_close(struct xl_control *control)
@@ -183,7 +212,9 @@ static void answer(struct xl_control *c, struct client *client)
     char text[XL_CONTROL_ANSWER_MAX] = "error no answer";
     size_t len;
 
+    c->current = client;
     c->handler(c->ctx, client->line, text, sizeof(text) - 1);
+    c->current = NULL;
     len = strlen(text);
     text[len++] = '\n';
     /* A fresh socket has room for it; a client that does not read gets
@@ -192,10 +223,53 @@ static void answer(struct xl_control *c, struct client *client)
         return;
 }
 
+/* What came with octets, as far as there is room; the rest is closed. */
+static void take_passed(struct client *client, struct msghdr *msg)
+{
+    struct cmsghdr *c;
+
+    for ( c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c) )
+    {
+        size_t nr = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int), i;
+
+        if ( c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS )
+            continue;
+        for ( i = 0; i < nr; i++ )
+        {
+            int fd;
+
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+            if ( client->nr_passed < MAX_PASSED )
+                client->passed[client->nr_passed++] = fd;
+            else
+                close(fd);
+        }
+    }
+}
+
+static ssize_t receive(struct client *client)
+{
+    union
+    {
+        struct cmsghdr align;
+        char octets[CMSG_SPACE(MAX_PASSED * sizeof(int))];
+    } control;
+    struct iovec iov = { .iov_base = client->line + client->len,
+                         .iov_len = sizeof(client->line) - 1 - client->len };
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.octets,
+                          .msg_controllen = sizeof(control.octets) };
+    ssize_t got = recvmsg(client->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+    if ( got > 0 )
+        take_passed(client, &msg);
+    return got;
+}
+
 static void read_client(struct xl_control *c, struct client *client)
 {
-    ssize_t got = recv(client->fd, client->line + client->len,
-                       sizeof(client->line) - 1 - client->len, MSG_DONTWAIT);
+    ssize_t got = receive(client);
     char *end;
 
     if ( got < 0 && (errno == EAGAIN || errno == EINTR) )
@@ -257,44 +331,90 @@ static long now_ms(void)
     return (long)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* One line, or -EPROTO at an early end. */
-static int read_line(int fd, char *line_r, size_t len)
+/* Until there is something to read; deadline_ms -1: however long it takes. */
+static int wait_readable(int fd, long deadline_ms)
 {
-    long deadline = now_ms() + ASK_TIMEOUT_MS;
+    for ( ;; )
+    {
+        struct pollfd pfd = { .fd = fd, .events = POLLIN };
+        long left = deadline_ms < 0 ? -1 : deadline_ms - now_ms();
+        int nr;
+
+        if ( deadline_ms >= 0 && left <= 0 )
+            return -ETIMEDOUT;
+        nr = poll(&pfd, 1, (int)left);
+        if ( nr > 0 )
+            return 0;
+        if ( nr < 0 && errno != EINTR )
+            return -errno;
+    }
+}
+
+/* One line and nothing behind it, or -EPIPE at an early end. */
+static int read_line(int fd, char *line_r, size_t len, long deadline_ms)
+{
     size_t have = 0;
 
     while ( have < len - 1 )
     {
-        struct pollfd pfd = { .fd = fd, .events = POLLIN };
-        long left = deadline - now_ms();
         ssize_t got;
+        int rc = wait_readable(fd, deadline_ms);
 
-        if ( left <= 0 )
-            return -ETIMEDOUT;
-        if ( poll(&pfd, 1, (int)left) < 0 && errno != EINTR )
-            return -errno;
-        got = recv(fd, line_r + have, len - 1 - have, MSG_DONTWAIT);
+        if ( rc )
+            return rc;
+        got = recv(fd, line_r + have, 1, MSG_DONTWAIT);
         if ( got < 0 && (errno == EAGAIN || errno == EINTR) )
             continue;
         if ( got < 0 )
-            return -errno;
+            return errno == ECONNRESET ? -EPIPE : -errno;
         if ( got == 0 )
-            return -EPROTO;
-        have += (size_t)got;
-        line_r[have] = '\0';
-        if ( strchr(line_r, '\n') )
+            return -EPIPE;
+        if ( line_r[have] == '\n' )
         {
-            *strchr(line_r, '\n') = '\0';
+            line_r[have] = '\0';
             return 0;
         }
+        have++;
     }
     return -EPROTO;
 }
 
-int xl_control_ask(const char *dir, const char *name, const char *request,
-                   char *answer_r, size_t answer_len)
+int xl_control_next_line(int fd, char *line_r, size_t len)
 {
-    char line[MAX_REQUEST], text[XL_CONTROL_ANSWER_MAX];
+    return read_line(fd, line_r, len, -1);
+}
+
+/* fds NULL: none go with it. */
+static int send_request(int fd, const char *line, size_t len, const int *fds)
+{
+    union
+    {
+        struct cmsghdr align;
+        char octets[CMSG_SPACE(MAX_PASSED * sizeof(int))];
+    } control = { .octets = { 0 } };
+    struct iovec iov = { .iov_base = (void *)(uintptr_t)line, .iov_len = len };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    if ( fds )
+    {
+        struct cmsghdr *c;
+
+        msg.msg_control = control.octets;
+        msg.msg_controllen = sizeof(control.octets);
+        c = CMSG_FIRSTHDR(&msg);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(MAX_PASSED * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, MAX_PASSED * sizeof(int));
+    }
+    return sendmsg(fd, &msg, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -EPIPE;
+}
+
+/* fds NULL: none go with the request. */
+static int ask(const char *dir, const char *name, const char *request,
+               const int *fds, struct xl_control_reply *reply_r)
+{
+    char line[MAX_REQUEST];
     int fd = -1, len, rc;
 
     len = snprintf(line, sizeof(line), "%s\n", request);
@@ -303,14 +423,36 @@ int xl_control_ask(const char *dir, const char *name, const char *request,
     rc = connect_to(dir, name, &fd);
     if ( rc )
         return rc;
-    if ( send(fd, line, (size_t)len, MSG_NOSIGNAL) != len )
-        rc = -EPIPE;
+    rc = send_request(fd, line, (size_t)len, fds);
     if ( !rc )
-        rc = read_line(fd, text, sizeof(text));
-    close(fd);
-    if ( !rc )
-        snprintf(answer_r, answer_len, "%s", text);
-    return rc;
+        rc = read_line(fd, reply_r->answer, sizeof(reply_r->answer),
+                       now_ms() + ASK_TIMEOUT_MS);
+    if ( rc )
+    {
+        close(fd);
+        return rc == -EPIPE ? -EPROTO : rc;
+    }
+    reply_r->fd = fd;
+    return 0;
+}
+
+int xl_control_ask(const char *dir, const char *name, const char *request,
+                   char *answer_r, size_t answer_len)
+{
+    struct xl_control_reply reply;
+    int rc = ask(dir, name, request, NULL, &reply);
+
+    if ( rc )
+        return rc;
+    close(reply.fd);
+    snprintf(answer_r, answer_len, "%s", reply.answer);
+    return 0;
+}
+
+int xl_control_hand_over(const char *dir, const char *name, const char *request,
+                         const int fds[2], struct xl_control_reply *reply_r)
+{
+    return ask(dir, name, request, fds, reply_r);
 }
 
 void xl_control_forget(const char *dir, const char *name)

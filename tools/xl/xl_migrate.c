@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "xl_commands.h"
+#include "xl_recover.h"
 #include "xl_signals.h"
 #include "xl_stats.h"
 
@@ -165,9 +166,11 @@ static int put_journal(void *ctx, enum xc_sr_owner owner,
     struct xl_migration *m = ctx;
     int rc = xl_journal_put(&m->journal, owner, session, epoch);
 
-    if ( !rc )
-        m->owner = owner;
-    return rc;
+    if ( rc )
+        return rc;
+    m->owner = owner;
+    memcpy(m->session, session, sizeof(m->session));
+    return 0;
 }
 
 static int run_engine(struct xl_migration *m)
@@ -192,8 +195,10 @@ static int run_engine(struct xl_migration *m)
         .progress = xl_migrate_on_progress,
         .progress_ctx = m,
         .ready_timeout_us = m->timeout_us,
+        .from = m->goes_on ? &m->from : NULL,
     };
 
+    xl_migration_recovery(m, &params.recovery);
     return xc_sr_save(&params, &m->result);
 }
 
@@ -318,6 +323,7 @@ static enum xc_sr_owner settle(struct xl_migration *m, int rc)
 
 static int finish(struct xl_migration *m)
 {
+    xl_migration_end_link(m);
     xl_progress_end(&m->progress);
     xl_log_release(m->why[0] ? m->why : NULL);
     if ( m->owner == XC_SR_OWNER_DONE )
@@ -380,7 +386,7 @@ void xl_migration_close_stats(struct xl_migration *m)
     m->stats = NULL;
 }
 
-static void dispose(struct xl_migration *m)
+void xl_migrate_dispose(struct xl_migration *m)
 {
     int status;
 
@@ -417,6 +423,29 @@ static int migrate(struct xl_migration *m)
     return status;
 }
 
+int xl_migrate_go_on(struct xl_migration *m)
+{
+    const char *dir = m->global->local_dir, *name = m->args.name;
+    int status,
+        rc = xc_sr_hv_open_local(dir, name, XC_SR_HV_PARKED, &m->log, &m->hv);
+
+    if ( !rc )
+        rc = xl_journal_open(&m->journal, dir, name, true);
+    if ( !rc )
+        rc = xl_migrate_open_requests(m);
+    if ( rc )
+    {
+        xl_log_release("");
+        xl_error("cannot open the suspended `%s`: %s", name, strerror(-rc));
+        return XL_EXIT_UNKNOWN;
+    }
+    xl_progress_init(&m->progress, m->args.progress, name);
+    m->owner = settle(m, run_engine(m));
+    status = finish(m);
+    xl_migration_tell_story(m, status, NULL);
+    return status;
+}
+
 /* A receiver that nobody gave a --timeout has its own default. */
 void xl_migration_take_args(struct xl_migration *m)
 {
@@ -427,6 +456,8 @@ void xl_migration_take_args(struct xl_migration *m)
     m->receiver.paused = m->args.paused;
     m->receiver.verbose = m->global->verbose;
     m->receiver.timeout_s = timeout_s;
+    m->receiver.recovery_wait = m->args.recovery_wait;
+    m->receiver.on_loss = m->args.on_loss;
 }
 
 void xl_migration_init(struct xl_migration *m, const struct xl_global *global)
@@ -434,6 +465,7 @@ void xl_migration_init(struct xl_migration *m, const struct xl_global *global)
     m->global = global;
     m->child.send_fd = m->child.recv_fd = m->child_status = -1;
     m->signal_fd = m->watch_fd = m->journal.dir_fd = -1;
+    xl_link_init(&m->link, NULL);
     xl_log_init(global, &m->log);
     if ( !global->verbose )
         xl_log_hold();
@@ -467,7 +499,7 @@ int xl_cmd_migrate(const struct xl_global *global, int argc, char **argv)
     else
     {
         status = migrate(m);
-        dispose(m);
+        xl_migrate_dispose(m);
     }
     free(m);
     return status;

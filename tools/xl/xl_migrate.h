@@ -15,6 +15,7 @@
 #include "xl.h"
 #include "xl_control.h"
 #include "xl_journal.h"
+#include "xl_link.h"
 #include "xl_migrate_args.h"
 #include "xl_progress.h"
 #include "xl_transport.h"
@@ -39,6 +40,7 @@ struct xl_migration
 
     struct xc_sr_control *control;
     struct xl_control *server;
+    struct xl_link link;
     struct xl_journal journal;
     int signal_fd;
     int watch_fd; /* readable when signal_fd or server is */
@@ -47,12 +49,21 @@ struct xl_migration
     struct xl_progress progress;
     struct xc_sr_progress latest; /* .stats is not kept */
     enum xc_sr_owner owner;       /* as recorded last */
+    uint8_t session[16];          /* likewise */
+    bool goes_on;                 /* migrate-recover, in place of one */
+    struct xc_sr_record_of from;  /* that stopped here */
     bool upper_sent;
     struct xc_sr_save_result result;
     char why[320]; /* of the outcome, "" when all went well */
 };
 
-/* ---- xl_migrate.c: what a guest of either kind needs ---- */
+/* ---- xl_migrate.c ---- */
+
+/* A source in place of one that is gone: m->from and m->child are there. */
+int xl_migrate_go_on(struct xl_migration *m);
+void xl_migrate_dispose(struct xl_migration *m);
+
+/* ---- the same: what a guest of either kind needs ---- */
 
 void xl_migration_init(struct xl_migration *m, const struct xl_global *global);
 /* Once args are there. */

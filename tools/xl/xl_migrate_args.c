@@ -20,6 +20,8 @@
 #define BANDWIDTH_MAX_MILLI UINT64_C(1000000000)
 /* Who waits longer than an hour does not want a deadline. */
 #define TIMEOUT_MAX_S       3600u
+/* A year is for ever. */
+#define RECOVERY_WAIT_MAX_S 31536000u
 
 enum option_id
 {
@@ -35,6 +37,9 @@ enum option_id
     OPT_TIMEOUT,
     OPT_REMOTE_XL,
     OPT_DEBUG,
+    OPT_RECOVERY_WAIT,
+    OPT_ON_LOSS,
+    OPT_RECOVER,
 };
 
 #define SHORT_OPTIONS             ":ps:q"
@@ -53,6 +58,8 @@ enum option_id
         { "stream-version", required_argument, NULL, OPT_VERSION },            \
         { "progress", required_argument, NULL, OPT_PROGRESS },                 \
         { "stats", required_argument, NULL, OPT_STATS },                       \
+        { "recovery-wait", required_argument, NULL, OPT_RECOVERY_WAIT },       \
+        { "on-loss", required_argument, NULL, OPT_ON_LOSS },                   \
     {                                                                          \
         "timeout", required_argument, NULL, OPT_TIMEOUT                        \
     }
@@ -73,11 +80,17 @@ static const struct option long_options_xen[] = {
 
 static const struct option receive_options[] = {
     { "timeout", required_argument, NULL, OPT_TIMEOUT },
+    { "recovery-wait", required_argument, NULL, OPT_RECOVERY_WAIT },
+    { "on-loss", required_argument, NULL, OPT_ON_LOSS },
+    { "recover", required_argument, NULL, OPT_RECOVER },
     { NULL, 0, NULL, 0 },
 };
 
 static const struct option receive_options_xen[] = {
     { "timeout", required_argument, NULL, OPT_TIMEOUT },
+    { "recovery-wait", required_argument, NULL, OPT_RECOVERY_WAIT },
+    { "on-loss", required_argument, NULL, OPT_ON_LOSS },
+    { "recover", required_argument, NULL, OPT_RECOVER },
     { "postcopy", no_argument, NULL, OPT_POSTCOPY },
     { NULL, 0, NULL, 0 },
 };
@@ -128,10 +141,32 @@ static const char *take_timeout(const char *text, unsigned int *timeout_s_r)
     return NULL;
 }
 
+static const char *take_recovery_wait(const char *text, unsigned int *seconds_r)
+{
+    uint64_t v = 0;
+
+    if ( xl_parse_u64(text, 0, RECOVERY_WAIT_MAX_S, &v) )
+        return "seconds, from 0 to 31536000";
+    *seconds_r = (unsigned int)v;
+    return NULL;
+}
+
+static const char *take_on_loss(const char *text, enum xl_on_loss *on_loss_r)
+{
+    if ( !strcmp(text, "pause") )
+        *on_loss_r = XL_ON_LOSS_PAUSE;
+    else if ( !strcmp(text, "run") )
+        *on_loss_r = XL_ON_LOSS_RUN;
+    else
+        return "pause or run";
+    return NULL;
+}
+
 /* NULL, or what the option's value should have been. */
 static const char *take_value(int option, const char *text,
                               struct xl_migrate_args *args)
 {
+    enum xl_on_loss on_loss;
     uint64_t v = 0;
     int rc;
 
@@ -164,6 +199,12 @@ static const char *take_value(int option, const char *text,
         args->policy.allow_postcopy = true;
         args->require_postcopy = text && !strcmp(text, "require");
         return text && !args->require_postcopy ? "`require`, or nothing" : NULL;
+    case OPT_RECOVERY_WAIT:
+        args->recovery_wait = text;
+        return take_recovery_wait(text, &args->recovery_wait_s);
+    case OPT_ON_LOSS:
+        args->on_loss = text;
+        return take_on_loss(text, &on_loss);
     case OPT_REMOTE_XL:
         args->remote_xl = text;
         return *text ? NULL : "the file name of an xl";
@@ -300,6 +341,7 @@ static int parse_migrate(int argc, char **argv, bool xen,
         .policy = { .max_iterations = UINT32_MAX,
                     .threshold_pages = XL_DEFAULT_THRESHOLD_PAGES },
         .stream_version = 3,
+        .recovery_wait_s = XL_RECOVERY_WAIT_FOR_EVER,
     };
     rc = parse_options(argc, argv, xen, args, why, why_len);
     if ( rc )
@@ -364,29 +406,56 @@ static int next_receive_option(int argc, char **argv, bool xen)
                              NULL);
 }
 
+/* NULL, or what is wanted; *name_r: of which option. */
+static const char *take_receive_value(int option, struct xl_receive_args *args,
+                                      const char **name_r)
+{
+    switch ( option )
+    {
+    case OPT_TIMEOUT:
+        *name_r = "timeout";
+        return take_timeout(optarg, &args->timeout_s);
+    case OPT_RECOVERY_WAIT:
+        *name_r = "recovery-wait";
+        return take_recovery_wait(optarg, &args->recovery_wait_s);
+    case OPT_ON_LOSS:
+        *name_r = "on-loss";
+        return take_on_loss(optarg, &args->on_loss);
+    case OPT_RECOVER:
+        *name_r = "recover";
+        args->recover = optarg;
+        return xl_name_is_valid(optarg) ? NULL : "a guest's name";
+    case 'p':
+        args->paused = true;
+        return NULL;
+    case 'e':
+        args->no_monitor = true;
+        return NULL;
+    default:
+        return NULL;
+    }
+}
+
 static int parse_receive(int argc, char **argv, bool xen,
                          struct xl_receive_args *args_r, char *why,
                          size_t why_len)
 {
-    struct xl_receive_args args = { .paused = false };
+    struct xl_receive_args args = { .recovery_wait_s =
+                                        XL_RECOVERY_WAIT_FOR_EVER };
     int option;
 
     begin_scan();
     while ( (option = next_receive_option(argc, argv, xen)) != -1 )
     {
-        const char *wanted = NULL;
+        const char *name = "", *wanted;
 
         if ( option == '?' || option == ':' )
             return refuse_option(option, argv, why, why_len);
-        if ( option == 'p' )
-            args.paused = true;
-        else if ( option == 'e' )
-            args.no_monitor = true;
-        else if ( option == OPT_TIMEOUT )
-            wanted = take_timeout(optarg, &args.timeout_s);
+        wanted = take_receive_value(option, &args, &name);
         if ( wanted )
         {
-            snprintf(why, why_len, "--timeout: `%s` is not %s", optarg, wanted);
+            snprintf(why, why_len, "--%s: `%s` is not %s", name, optarg,
+                     wanted);
             return -EINVAL;
         }
     }
@@ -413,4 +482,45 @@ int xl_receive_args_parse_xen(int argc, char **argv,
                               size_t why_len)
 {
     return parse_receive(argc, argv, true, args_r, why, why_len);
+}
+
+int xl_recover_args_parse(int argc, char **argv, struct xl_recover_args *args_r,
+                          char *why, size_t why_len)
+{
+    static const struct option options[] = {
+        { "timeout", required_argument, NULL, OPT_TIMEOUT },
+        { NULL, 0, NULL, 0 },
+    };
+    struct xl_recover_args args = { .name = NULL };
+    int option;
+
+    begin_scan();
+    while ( (option = getopt_long(argc, argv, ":s:q", options, NULL)) != -1 )
+    {
+        const char *wanted = NULL;
+
+        if ( option == '?' || option == ':' )
+            return refuse_option(option, argv, why, why_len);
+        if ( option == 's' )
+            args.carrier = optarg;
+        else if ( option == 'q' )
+            args.quiet = true;
+        else
+            wanted = take_timeout(optarg, &args.timeout_s);
+        if ( wanted )
+        {
+            snprintf(why, why_len, "--timeout: `%s` is not %s", optarg, wanted);
+            return -EINVAL;
+        }
+    }
+    if ( argc - optind != 2 )
+    {
+        snprintf(why, why_len, "NAME and DEST are wanted, %d argument%s given",
+                 argc - optind, argc - optind == 1 ? " was" : "s were");
+        return -EINVAL;
+    }
+    args.name = argv[optind];
+    args.dest = argv[optind + 1];
+    *args_r = args;
+    return 0;
 }

@@ -5,6 +5,7 @@
 #ifndef XL_MIGRATE_ARGS_H
 #define XL_MIGRATE_ARGS_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +20,18 @@
 #define XL_DEFAULT_THRESHOLD_PAGES     50u
 /* How long either side puts up with the other's silence. */
 #define XL_DEFAULT_TIMEOUT_S           60u
+
+/* --recovery-wait without it: a lost connection is waited for as long as it
+ * takes. */
+#define XL_RECOVERY_WAIT_FOR_EVER UINT_MAX
+
+/* What becomes of the guest while its connection is lost. */
+enum xl_on_loss
+{
+    XL_ON_LOSS_DEFAULT, /* local guests run on, Xen's pause */
+    XL_ON_LOSS_RUN,
+    XL_ON_LOSS_PAUSE,
+};
 
 enum xl_progress_mode
 {
@@ -42,7 +55,10 @@ struct xl_migrate_args
     bool paused; /* -p */
     bool quiet;  /* -q */
     enum xl_progress_mode progress;
-    unsigned int timeout_s; /* 0: not given */
+    unsigned int timeout_s;       /* 0: not given */
+    unsigned int recovery_wait_s; /* 0: a loss after COMMIT ends it */
+    const char *recovery_wait;    /* as given; NULL: not */
+    const char *on_loss;          /* likewise: pause or run */
 
     /* Of guests of a real Xen only: */
     bool require_postcopy;   /* --postcopy=require: never fall back */
@@ -59,6 +75,19 @@ struct xl_receive_args
     bool paused;            /* -p */
     unsigned int timeout_s; /* 0: not given */
     bool no_monitor;        /* -e, real Xen only */
+    unsigned int recovery_wait_s;
+    enum xl_on_loss on_loss;
+    const char *recover; /* --recover: the guest's name; NULL: a new one */
+};
+
+/* What `migrate-recover` was asked for. */
+struct xl_recover_args
+{
+    const char *name;
+    const char *dest;
+    const char *carrier;    /* -s; NULL: ssh */
+    unsigned int timeout_s; /* 0: not given */
+    bool quiet;             /* -q */
 };
 
 /* -EINVAL and a line in why if it makes no sense.  Strings point into argv.
@@ -66,6 +95,8 @@ struct xl_receive_args
 int xl_migrate_args_parse(int argc, char **argv, struct xl_migrate_args *args_r,
                           char *why, size_t why_len);
 int xl_receive_args_parse(int argc, char **argv, struct xl_receive_args *args_r,
+                          char *why, size_t why_len);
+int xl_recover_args_parse(int argc, char **argv, struct xl_recover_args *args_r,
                           char *why, size_t why_len);
 int xl_migrate_args_parse_xen(int argc, char **argv,
                               struct xl_migrate_args *args_r, char *why,

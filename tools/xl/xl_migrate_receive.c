@@ -21,16 +21,9 @@
 #include "xl_commands.h"
 #include "xl_config.h"
 #include "xl_migrate_args.h"
+#include "xl_recover.h"
 #include "xl_signals.h"
 #include "xl_transport.h"
-
-static void on_signal(void *ctx)
-{
-    struct xl_receiver *r = ctx;
-
-    if ( xl_signals_take(r->signal_fd) )
-        (void)xc_sr_control_abort(r->control);
-}
 
 /* ---- What stands before the libxc stream ----------------------------------------- */
 
@@ -97,9 +90,17 @@ static int clear_stale(struct xl_receiver *r)
     return xc_sr_local_destroy(dir, r->incoming, &r->log);
 }
 
-static int create_guest(struct xl_receiver *r)
+static void name_incoming(struct xl_receiver *r)
 {
     static const char suffix[] = "--incoming";
+
+    snprintf(r->incoming, sizeof(r->incoming), "%.*s%s",
+             (int)(XC_SR_LOCAL_NAME_MAX - strlen(suffix)), r->config.name,
+             suffix);
+}
+
+static int create_guest(struct xl_receiver *r)
+{
     struct xc_sr_local_config config = r->config;
     const char *dir = r->global->local_dir;
     int rc;
@@ -109,9 +110,7 @@ static int create_guest(struct xl_receiver *r)
         xl_error("there is a guest `%s` in %s already", r->config.name, dir);
         return -EEXIST;
     }
-    snprintf(r->incoming, sizeof(r->incoming), "%.*s%s",
-             (int)(XC_SR_LOCAL_NAME_MAX - strlen(suffix)), r->config.name,
-             suffix);
+    name_incoming(r);
     rc = clear_stale(r);
     if ( rc )
         return rc;
@@ -203,6 +202,8 @@ static int put_journal(void *ctx, enum xc_sr_owner owner,
 
     memcpy(r->session, session, sizeof(r->session));
     r->epoch = epoch;
+    if ( !rc )
+        r->owner = owner;
     r->recorded = r->recorded || !rc;
     return rc;
 }
@@ -221,10 +222,10 @@ static int run_engine(struct xl_receiver *r)
         .running = on_running,
         .destroy = on_destroy,
         .ctx = r,
-        .control = r->control,
-        .watch = { .fd = r->signal_fd, .on_ready = on_signal, .ctx = r },
         .log = &r->log,
     };
+
+    xl_receiver_fill_params(r, &params);
 
     if ( r->timeout_given )
     {
@@ -307,7 +308,7 @@ static int finish(struct xl_receiver *r, int rc)
 
 static int receive(struct xl_receiver *r)
 {
-    int rc = xl_channel_take(&r->recv_fd, &r->send_fd);
+    int status, rc = xl_channel_take(&r->recv_fd, &r->send_fd);
 
     if ( !rc )
         rc = xl_channel_outlive_sender(&r->signal_fd);
@@ -331,17 +332,71 @@ static int receive(struct xl_receiver *r)
         xl_error("%s: %s", r->global->local_dir, strerror(-rc));
     else
         rc = create_guest(r);
+    if ( !rc )
+    {
+        rc = xl_receiver_open_requests(r);
+        if ( rc )
+            xl_error("cannot take requests: %s", strerror(-rc));
+    }
     if ( rc )
         return give_up(r);
-    return finish(r, run_engine(r));
+    status = finish(r, run_engine(r));
+    xl_link_end(&r->link, status == XL_EXIT_DONE ? "done" : "parked");
+    return status;
 }
 
 static void dispose(struct xl_receiver *r)
 {
+    xl_receiver_close_requests(r);
     xc_sr_hv_close(r->hv);
     xc_sr_control_free(r->control);
     xl_journal_close(&r->journal);
     libxl_postcopy__frames_dispose(&r->frames);
+}
+
+/* ---- A new connection of an old migration ------------------------------------- */
+
+/* Its receiver is gone, and with the handle its guest; what if not. */
+static int fence(void *ctx)
+{
+    struct xl_receiver *r = ctx;
+    int rc = xc_sr_local_destroy(r->global->local_dir, r->incoming, NULL);
+
+    return rc == -ENOENT ? 0 : rc;
+}
+
+static bool is_whole(void *ctx)
+{
+    const struct xl_receiver *r = ctx;
+    struct xc_sr_local_info info;
+
+    return !xc_sr_local_info_get(r->global->local_dir, r->config.name, NULL,
+                                 &info) &&
+           !info.paging && info.state != XC_SR_LOCAL_DEAD;
+}
+
+static int recover(struct xl_receiver *r, const char *name)
+{
+    const struct xl_recover_guest guest = {
+        .place = r->global->local_dir,
+        .key = name,
+        .name = name,
+        .fence = fence,
+        .is_whole = is_whole,
+        .ctx = r,
+        .timeout_us = r->timeout_us,
+        .log = &r->log,
+    };
+    int rc = xl_channel_take(&r->recv_fd, &r->send_fd);
+
+    snprintf(r->config.name, sizeof(r->config.name), "%s", name);
+    name_incoming(r);
+    if ( !rc )
+        rc = xl_channel_outlive_sender(&r->signal_fd);
+    if ( !rc )
+        return xl_recover_serve(&guest, r->recv_fd, r->send_fd);
+    xl_error("cannot start: %s", strerror(-rc));
+    return XL_EXIT_FAILED;
 }
 
 int xl_cmd_migrate_receive(const struct xl_global *global, int argc,
@@ -353,10 +408,15 @@ int xl_cmd_migrate_receive(const struct xl_global *global, int argc,
     char why[256];
     int status;
 
-    r.recv_fd = r.send_fd = r.signal_fd = r.journal.dir_fd = -1;
+    r.recv_fd = r.send_fd = r.signal_fd = r.watch_fd = -1;
+    r.journal.dir_fd = -1;
+    xl_link_init(&r.link, NULL);
     if ( xl_receive_args_parse(argc, argv, &args, why, sizeof(why)) )
         return xl_usage_error(command, "%s", why);
     r.paused = args.paused;
+    r.recovery_wait_s = args.recovery_wait_s;
+    /* A local guest burns no CPU and times out no back end while it waits. */
+    r.pause_on_loss = args.on_loss == XL_ON_LOSS_PAUSE;
     r.timeout_given = args.timeout_s;
     r.timeout_us = (r.timeout_given ? args.timeout_s : XL_DEFAULT_TIMEOUT_S) *
                    UINT64_C(1000000);
@@ -365,7 +425,7 @@ int xl_cmd_migrate_receive(const struct xl_global *global, int argc,
                                        "migrate` starts this command");
     xl_set_message_prefix("xl migrate-receive: ");
     xl_log_init(global, &r.log);
-    status = receive(&r);
+    status = args.recover ? recover(&r, args.recover) : receive(&r);
     dispose(&r);
     return status;
 }

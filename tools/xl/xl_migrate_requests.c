@@ -16,8 +16,8 @@
 
 #include "xl_commands.h"
 #include "xl_config.h"
-#include "xl_json.h"
 #include "xl_signals.h"
+#include "xl_status.h"
 
 static bool is_too_late_to_abort(const struct xl_migration *m)
 {
@@ -51,57 +51,49 @@ static void ask_for_postcopy(struct xl_migration *m, char *answer, size_t len)
         snprintf(answer, len, "ok");
 }
 
-static void put_status(const struct xl_migration *m, char *answer, size_t len)
+static void put_status(const struct xl_migration *m, bool json, char *answer,
+                       size_t len)
 {
-    char line[256];
+    const struct xl_status status = {
+        .at_source = true,
+        .name = m->args.name,
+        .peer = m->args.dest,
+        .owner = m->owner,
+        .alive = true,
+        .p = &m->latest,
+        .lost_why = m->link.why,
+        .postcopy_allowed = m->args.policy.allow_postcopy,
+        .abort_asked = m->abort_asked,
+    };
+    char text[XL_CONTROL_ANSWER_MAX - 8];
 
-    xl_progress_line(&m->latest, line, sizeof(line));
-    snprintf(answer, len, "ok %s to %s: %s", m->args.name, m->args.dest, line);
-}
-
-static void put_status_json(const struct xl_migration *m, char *answer,
-                            size_t len)
-{
-    const struct xc_sr_progress *p = &m->latest;
-    struct xl_json j = { .gen = NULL };
-    const char *text;
-    size_t text_len;
-
-    if ( xl_json_init(&j, false) )
-        return;
-    xl_json_open_map(&j, NULL);
-    xl_json_string(&j, "name", m->args.name);
-    xl_json_string(&j, "phase", xc_sr_phase_name(p->phase));
-    xl_json_string(&j, "owner", xc_sr_owner_name(m->owner));
-    xl_json_string(&j, "guest_runs_at", xl_progress_guest_place(p->phase));
-    xl_json_bool(&j, "postcopy_allowed", m->args.policy.allow_postcopy);
-    xl_json_bool(&j, "abort_asked", m->abort_asked);
-    xl_json_u64(&j, "round", p->round);
-    xl_json_u64(&j, "done_pages", p->done_pages);
-    xl_json_u64(&j, "total_pages", p->total_pages);
-    xl_json_u64(&j, "bytes_per_s", p->bytes_per_s);
-    xl_json_u64(&j, "dirty_pages_per_s", p->dirty_pages_per_s);
-    xl_json_u64(&j, "faults", p->faults);
-    xl_json_u64(&j, "elapsed_us", p->elapsed_us);
-    xl_json_close_map(&j);
-    if ( !xl_json_text(&j, &text, &text_len) )
-        snprintf(answer, len, "ok %.*s", (int)text_len, text);
-    xl_json_dispose(&j);
+    snprintf(answer, len, "ok %s",
+             json ? xl_status_json(&status, text, sizeof(text))
+                  : xl_status_line(&status, text, sizeof(text)));
 }
 
 static void handle(void *ctx, const char *request, char *answer,
                    size_t answer_len)
 {
     struct xl_migration *m = ctx;
+    const struct xl_link_state state = {
+        .session = m->session,
+        .may_recover = m->owner == XC_SR_OWNER_COMMITTED &&
+                       m->args.stream_version >= 3 &&
+                       m->args.recovery_wait_s != 0,
+        .why_not = "nothing is to be recovered: the guest has not been handed "
+                   "over",
+    };
 
+    if ( xl_link_handle(&m->link, m->server, request, &state, answer,
+                        answer_len) )
+        return;
     if ( !strcmp(request, "abort") )
         ask_for_abort(m, answer, answer_len);
     else if ( !strcmp(request, "postcopy-now") )
         ask_for_postcopy(m, answer, answer_len);
-    else if ( !strcmp(request, "status") )
-        put_status(m, answer, answer_len);
-    else if ( !strcmp(request, "status-json") )
-        put_status_json(m, answer, answer_len);
+    else if ( !strcmp(request, "status") || !strcmp(request, "status-json") )
+        put_status(m, !strcmp(request, "status-json"), answer, answer_len);
     else
         snprintf(answer, answer_len, "error no such request");
 }
@@ -112,7 +104,9 @@ void xl_migrate_on_request(void *ctx)
 
     if ( xl_signals_take(m->signal_fd) )
     {
-        if ( is_too_late_to_abort(m) )
+        if ( m->latest.phase == XC_SR_PHASE_DISCONNECTED )
+            (void)xc_sr_control_stop_waiting(m->control);
+        else if ( is_too_late_to_abort(m) )
             xl_note("too late to give up: the guest may run at the "
                     "destination; going on");
         else if ( !m->abort_asked )
@@ -176,35 +170,6 @@ void xl_migrate_close_requests(struct xl_migration *m)
 
 /* ---- The commands at the other end ------------------------------------------- */
 
-/* What a record that nobody goes on with means for the guest. */
-static const char *explain_destination(const struct xl_journal_record *record,
-                                       bool lost)
-{
-    if ( lost )
-        return "it runs here and pages of it are missing for good; destroy it "
-               "here, then resume it at its source";
-    if ( record->owner == XC_SR_OWNER_FINISHED )
-        return "it came here with all its memory; if its source keeps a "
-               "suspended copy, destroy that, never resume it";
-    /* A promise dies with its process, and the guest with it. */
-    if ( record->owner == XC_SR_OWNER_FENCED ||
-         (record->owner == XC_SR_OWNER_PREP &&
-          xl_journal_is_abandoned(record)) )
-        return "it never ran here and never will; if its source keeps it "
-               "suspended, resume it there";
-    return "it arrives here; its source can tell how far it is";
-}
-
-static const char *explain_source(const struct xl_journal_record *record)
-{
-    if ( record->owner == XC_SR_OWNER_COMMITTED )
-        return "it may run at the destination, and is kept suspended here; "
-               "look there, then resume or destroy it here";
-    return record->owner == XC_SR_OWNER_DONE
-               ? "it runs at the destination; destroy what is left of it here"
-               : "it belongs here; resume it if it is suspended";
-}
-
 /* Nobody serves requests; a record may tell of a migration that was. */
 static void tell_absence(const char *place, const char *key, const char *name)
 {
@@ -218,10 +183,9 @@ static void tell_absence(const char *place, const char *key, const char *name)
                  name, place, (unsigned long long)record.pid,
                  xc_sr_owner_name(record.owner),
                  record.at_source ? "source" : "destination",
-                 record.at_source
-                     ? explain_source(&record)
-                     : explain_destination(&record,
-                                           xl_journal_tells_loss(place, key)));
+                 xl_status_advice(record.at_source, record.owner,
+                                  XC_SR_PHASE_FAILED,
+                                  !xl_journal_is_abandoned(&record)));
 }
 
 int xl_migration_ask(const char *place, const char *key, const char *name,
@@ -270,18 +234,4 @@ int xl_cmd_migrate_postcopy_now(const struct xl_global *global, int argc,
 int xl_cmd_migrate_abort(const struct xl_global *global, int argc, char **argv)
 {
     return ask_about(global, argc, argv, "abort");
-}
-
-int xl_cmd_migrate_status(const struct xl_global *global, int argc, char **argv)
-{
-    bool json = argc > 1 && !strcmp(argv[1], "--json");
-
-    if ( json )
-    {
-        argv[1] = argv[0];
-        return ask_about(global, argc - 1, argv + 1, "status-json");
-    }
-    if ( argc == 3 && !strcmp(argv[2], "--json") )
-        return ask_about(global, argc - 1, argv, "status-json");
-    return ask_about(global, argc, argv, "status");
 }

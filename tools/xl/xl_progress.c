@@ -32,6 +32,8 @@ const char *xl_progress_guest_place(enum xc_sr_phase phase)
     case XC_SR_PHASE_POSTCOPY:
     case XC_SR_PHASE_DONE:
         return "destination";
+    case XC_SR_PHASE_DISCONNECTED:
+        return "unknown";
     default:
         return "source";
     }
@@ -56,6 +58,9 @@ const char *xl_progress_phase_text(enum xc_sr_phase phase, unsigned int round,
         break;
     case XC_SR_PHASE_POSTCOPY:
         snprintf(buf, len, "post-copy (guest runs there)");
+        break;
+    case XC_SR_PHASE_DISCONNECTED:
+        snprintf(buf, len, "connection lost (guest may run there)");
         break;
     case XC_SR_PHASE_DONE:
         snprintf(buf, len, "every page is there");

@@ -4,13 +4,16 @@
  *
  * xl_migrate_receive.c       the command, top to bottom
  * xl_migrate_receive_wire.c  what xl and libxl say around the libxc stream
+ * xl_receive_requests.c      requests of other processes, lost connections
  */
 #ifndef XL_RECEIVE_H
 #define XL_RECEIVE_H
 
 #include "frames.h"
 #include "xl.h"
+#include "xl_control.h"
 #include "xl_journal.h"
+#include "xl_link.h"
 
 struct xl_receiver
 {
@@ -23,7 +26,14 @@ struct xl_receiver
     int recv_fd;
     int send_fd;
     int signal_fd;
+    int watch_fd; /* readable when signal_fd or server is */
     struct xc_sr_control *control;
+    struct xl_control *server;
+    struct xl_link link;
+    unsigned int recovery_wait_s;
+    bool pause_on_loss;
+    struct xc_sr_progress latest; /* .stats is not kept */
+    enum xc_sr_owner owner;       /* as recorded last */
     struct xl_journal journal;
     uint8_t session[16]; /* of the record put last */
     uint64_t epoch;
@@ -47,6 +57,15 @@ struct xl_receiver
 
 int xl_receiver_destroy_guest(void *ctx); /* ctx: the receiver */
 int xl_receiver_rename_guest(struct xl_receiver *r);
+
+/* ---- xl_receive_requests.c ---- */
+
+/* The control socket, and the descriptor that stands for it and signals. */
+int xl_receiver_open_requests(struct xl_receiver *r);
+void xl_receiver_close_requests(struct xl_receiver *r);
+/* Control, watch, progress and recovery. */
+void xl_receiver_fill_params(struct xl_receiver *r,
+                             struct xc_sr_restore_params *params);
 
 /* ---- xl_migrate_receive_wire.c ---- */
 

@@ -54,20 +54,52 @@ static const char *find_colon(const char *dest)
     return p ? strchr(p, ':') : NULL;
 }
 
+char *xl_receiver_arguments(const struct xl_receiver_options *options)
+{
+    const struct
+    {
+        const char *name;
+        const char *value;
+    } extras[] = {
+        { "recovery-wait", options->recovery_wait },
+        { "on-loss", options->on_loss },
+        { "recover", options->recover },
+    };
+    char timeout[32] = "", *text = NULL;
+    size_t i;
+
+    if ( options->timeout_s )
+        snprintf(timeout, sizeof(timeout), " --timeout %u", options->timeout_s);
+    if ( asprintf(&text, "%s%s", options->paused ? " -p" : "", timeout) < 0 )
+        return NULL;
+    for ( i = 0; text && i < sizeof(extras) / sizeof(extras[0]); i++ )
+    {
+        char *longer = NULL;
+
+        if ( !extras[i].value )
+            continue;
+        if ( asprintf(&longer, "%s --%s %s", text, extras[i].name,
+                      extras[i].value) < 0 )
+            longer = NULL;
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
 /* What the far shell is to run; malloc'd. */
 static char *build_remote(const char *dir,
                           const struct xl_receiver_options *options)
 {
-    char timeout[32] = "", *remote = NULL;
+    char *arguments = xl_receiver_arguments(options), *remote = NULL;
 
-    if ( options->timeout_s )
-        snprintf(timeout, sizeof(timeout), " --timeout %u", options->timeout_s);
-    if ( asprintf(&remote, "xl%s --local %s migrate-receive%s%s",
-                  options->verbose > 1    ? " -vv"
-                  : options->verbose == 1 ? " -v"
-                                          : "",
-                  dir, options->paused ? " -p" : "", timeout) < 0 )
-        return NULL;
+    if ( arguments && asprintf(&remote, "xl%s --local %s migrate-receive%s",
+                               options->verbose > 1    ? " -vv"
+                               : options->verbose == 1 ? " -v"
+                                                       : "",
+                               dir, arguments) < 0 )
+        remote = NULL;
+    free(arguments);
     return remote;
 }
 

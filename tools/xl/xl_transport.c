@@ -48,7 +48,7 @@ static int make_channel(int in_r[2], int out_r[2])
 static void exec_receiver(const char *dir,
                           const struct xl_receiver_options *options)
 {
-    const char *argv[9] = { "xl", "--local", dir };
+    const char *argv[16] = { "xl", "--local", dir };
     char timeout[16];
     unsigned int n = 3;
 
@@ -62,6 +62,21 @@ static void exec_receiver(const char *dir,
         snprintf(timeout, sizeof(timeout), "%u", options->timeout_s);
         argv[n++] = "--timeout";
         argv[n++] = timeout;
+    }
+    if ( options->recovery_wait )
+    {
+        argv[n++] = "--recovery-wait";
+        argv[n++] = options->recovery_wait;
+    }
+    if ( options->on_loss )
+    {
+        argv[n++] = "--on-loss";
+        argv[n++] = options->on_loss;
+    }
+    if ( options->recover )
+    {
+        argv[n++] = "--recover";
+        argv[n++] = options->recover;
     }
     argv[n] = NULL;
     execv("/proc/self/exe", (char *const *)argv);

@@ -20,6 +20,10 @@
 #define XL_TEXT_REPORT    "my copy unpause results are as follows"
 #define XL_TEXT_POSTCOPY2 "postcopy migration completed successfully"
 
+/* Ours, for a new connection of an old migration: the banner; then the sender
+ * says "recover SESSION", and is answered "ok" or "error WHY", a line each. */
+#define XL_TEXT_RECOVER "xl migration receiver ready to recover.\n"
+
 /* ---- Where to ------------------------------------------------------------- */
 
 struct xl_target
@@ -34,7 +38,15 @@ struct xl_receiver_options
     bool paused; /* the guest is to stay paused there */
     int verbose;
     unsigned int timeout_s; /* 0: its default */
+    /* Arguments as they stand, none of which a shell would touch. */
+    const char *recovery_wait; /* NULL: its default */
+    const char *on_loss;       /* likewise */
+    const char *recover;       /* the guest it is to be asked about; NULL:
+                                  a new one arrives */
 };
+
+/* " --NAME VALUE" for each of them that is set, but verbose; malloc'd. */
+char *xl_receiver_arguments(const struct xl_receiver_options *options);
 
 struct xl_target_wish
 {

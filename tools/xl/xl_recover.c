@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_recover.c: the source's process when its connection is lost after COMMIT.
+ *
+ * Called by the engine, in its thread, through struct xc_sr_recovery.  Says
+ * what has happened and the exact command that goes on, lets go of the
+ * carrier, and stays: the guest's memory is safe here with or without this
+ * process, but with it nothing has to be opened again.
+ */
+#include "xl_recover.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+void xl_recover_command(const struct xl_migrate_args *args,
+                        const struct xl_global *global, char *buf, size_t len)
+{
+    char local[160] = "";
+
+    if ( global->local_dir )
+        snprintf(local, sizeof(local), "--local %.140s ", global->local_dir);
+    if ( !args->carrier )
+        snprintf(buf, len, "xl %smigrate-recover %s %s", local, args->name,
+                 args->dest);
+    else if ( *args->carrier )
+        snprintf(buf, len, "xl %smigrate-recover -s '%s' %s %s", local,
+                 args->carrier, args->name, args->dest);
+    else
+        snprintf(buf, len,
+                 "xl %smigrate-recover -s '' %s COMMAND, where COMMAND leads "
+                 "to `xl migrate-receive --recover %s` at the destination",
+                 local, args->name, args->name);
+}
+
+static void on_lost(void *ctx, const char *why)
+{
+    struct xl_migration *m = ctx;
+    char command[512];
+    bool first = m->link.connected;
+
+    xl_link_lost(&m->link, why);
+    /* A carrier that is left has nothing to carry; it ends by itself. */
+    if ( m->child.send_fd >= 0 )
+        close(m->child.send_fd);
+    if ( m->child.recv_fd >= 0 )
+        close(m->child.recv_fd);
+    m->child.send_fd = m->child.recv_fd = -1;
+    /* The terminal may go as the network did. */
+    signal(SIGHUP, SIG_IGN);
+    xl_progress_end(&m->progress);
+    xl_log_release("");
+    if ( !first )
+    {
+        xl_error("`%s` could not be taken up again: %s", m->args.name, why);
+        return;
+    }
+    xl_recover_command(&m->args, m->global, command, sizeof(command));
+    xl_error("the connection of `%s` is lost: %s", m->args.name, why);
+    xl_error("it may run at %s; it is kept here, suspended, with all its "
+             "memory, and this process waits for: %s",
+             m->args.dest, command);
+}
+
+static void on_recovered(void *ctx)
+{
+    struct xl_migration *m = ctx;
+
+    xl_link_recovered(&m->link);
+    xl_note("`%s` goes on: both sides have agreed where they stand",
+            m->args.name);
+}
+
+void xl_migration_recovery(struct xl_migration *m,
+                           struct xc_sr_recovery *recovery_r)
+{
+    xl_link_init(&m->link, m->control);
+    *recovery_r = (struct xc_sr_recovery){
+        .enabled = m->args.recovery_wait_s != 0,
+        .lost = on_lost,
+        .recovered = on_recovered,
+        .ctx = m,
+    };
+    if ( m->args.recovery_wait_s != XL_RECOVERY_WAIT_FOR_EVER )
+        recovery_r->timeout_us = m->args.recovery_wait_s * UINT64_C(1000000);
+}
+
+void xl_migration_end_link(struct xl_migration *m)
+{
+    xl_link_end(&m->link, m->owner == XC_SR_OWNER_DONE      ? "done"
+                          : m->owner == XC_SR_OWNER_RESUMED ? "resumed"
+                                                            : "parked");
+}

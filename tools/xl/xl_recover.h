@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_recover.h: what is done, on either side and for guests of either kind,
+ * about a connection that was lost after the guest was handed over.
+ *
+ * xl_recover.c          the process of the migration at its source, and what
+ *                       the engine's recovery callbacks do there
+ * xl_recover_source.c   `migrate-recover`: brings a new connection
+ * xl_recover_receive.c  `migrate-receive --recover`: its other end
+ */
+#ifndef XL_RECOVER_H
+#define XL_RECOVER_H
+
+#include "xl_journal.h"
+#include "xl_link.h"
+#include "xl_migrate.h"
+#include "xl_status.h"
+
+/* ---- xl_recover.c ---- */
+
+/* For xc_sr_save_params.recovery; m->control is there. */
+void xl_migration_recovery(struct xl_migration *m,
+                           struct xc_sr_recovery *recovery_r);
+/* After the engine has returned: whoever brought a connection is told. */
+void xl_migration_end_link(struct xl_migration *m);
+/* The command that takes the migration up again, as it has to be typed. */
+void xl_recover_command(const struct xl_migrate_args *args,
+                        const struct xl_global *global, char *buf, size_t len);
+
+/* ---- xl_recover_source.c ---- */
+
+/* A new connection to where the guest went: the child that carries it, with
+ * the destination's "ok" read.  -errno, and a line in why. */
+struct xl_recover_wish
+{
+    const struct xl_target *target;
+    const struct xl_receiver_options *options;
+    const uint8_t *session;
+    uint64_t timeout_us;
+    int cancel_fd; /* -1: none */
+};
+
+int xl_recover_connect(const struct xl_recover_wish *wish,
+                       struct xl_child *child_r, char *why, size_t why_len);
+
+/* ---- xl_recover_receive.c ---- */
+
+/* What only the layer below knows of a guest whose receiver is gone. */
+struct xl_recover_guest
+{
+    const char *place;
+    const char *key;
+    const char *name;
+    /* It never ran here and must not: ends it for good.  -errno. */
+    int (*fence)(void *ctx);
+    /* It runs here and no page of it is missing. */
+    bool (*is_whole)(void *ctx);
+    void *ctx;
+    uint64_t timeout_us;
+    const struct xc_sr_log *log;
+};
+
+/*
+ * Standard input and output are in recv_fd and send_fd.  Hands them to the
+ * receiver that waits and stays until it has done with them, or says itself
+ * what the record of a receiver that is gone says.  An exit status.
+ */
+int xl_recover_serve(const struct xl_recover_guest *guest, int recv_fd,
+                     int send_fd);
+
+#endif /* XL_RECOVER_H */
