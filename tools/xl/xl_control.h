@@ -4,7 +4,7 @@
  * DIR/NAME.migration.ctl, one line in, one line out.
  *
  *     postcopy-now | abort | status | status-json
- *     recoverable SESSION | reconnect SESSION
+ *     recoverable SESSION | reconnect SESSION | give-way
  *
  * The answer is "ok", "ok TEXT" or "error TEXT".  `reconnect` comes with the
  * two descriptors of a new connection; see xl_link.h.

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "xl_commands.h"
@@ -24,6 +25,8 @@
 #include "xl_recover.h"
 #include "xl_signals.h"
 #include "xl_transport.h"
+
+#define GIVE_WAY_US UINT64_C(5000000)
 
 /* ---- What stands before the libxc stream ----------------------------------------- */
 
@@ -71,6 +74,29 @@ static bool name_is_free(struct xl_receiver *r, const char *name)
            -ENOENT;
 }
 
+/* True if the guest that was in the way is gone. */
+static bool ask_to_give_way(struct xl_receiver *r)
+{
+    const char *dir = r->global->local_dir;
+    uint64_t deadline_us = xl_now_us() + GIVE_WAY_US;
+    struct xc_sr_local_info info;
+    char answer[XL_CONTROL_ANSWER_MAX] = "";
+
+    if ( xl_control_ask(dir, r->config.name, "give-way", answer,
+                        sizeof(answer)) ||
+         strcmp(answer, "ok") )
+        return false;
+    while ( xl_now_us() < deadline_us )
+    {
+        const struct timespec pause = { .tv_nsec = 20000000 };
+
+        if ( xc_sr_local_info_get(dir, r->incoming, NULL, &info) == -ENOENT )
+            return true;
+        (void)nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
 /* One that an earlier attempt left behind goes. */
 static int clear_stale(struct xl_receiver *r)
 {
@@ -78,6 +104,8 @@ static int clear_stale(struct xl_receiver *r)
     struct xc_sr_local_info info;
     int rc = xc_sr_local_info_get(dir, r->incoming, NULL, &info);
 
+    if ( !rc && info.migrating && ask_to_give_way(r) )
+        rc = xc_sr_local_info_get(dir, r->incoming, NULL, &info);
     if ( rc == -ENOENT )
         return 0;
     if ( !rc && (info.migrating || info.state != XC_SR_LOCAL_INCOMING) &&

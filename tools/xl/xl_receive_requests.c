@@ -28,6 +28,20 @@ static void abort_it(struct xl_receiver *r, char *answer, size_t len)
         snprintf(answer, len, "ok");
 }
 
+/*
+ * Another guest of that name arrives, and this one only waits for a source
+ * that has probably given up: giving up a promise is always safe.
+ */
+static void give_way(struct xl_receiver *r, char *answer, size_t len)
+{
+    if ( r->owner == XC_SR_OWNER_PREP &&
+         r->latest.phase == XC_SR_PHASE_DISCONNECTED )
+        abort_it(r, answer, len);
+    else
+        snprintf(answer, len, "error another migration of `%s` arrives",
+                 r->config.name);
+}
+
 static void put_status(const struct xl_receiver *r, bool json, char *answer,
                        size_t len)
 {
@@ -62,6 +76,8 @@ static void handle(void *ctx, const char *request, char *answer,
         return;
     if ( !strcmp(request, "abort") )
         abort_it(r, answer, answer_len);
+    else if ( !strcmp(request, "give-way") )
+        give_way(r, answer, answer_len);
     else if ( !strcmp(request, "status") || !strcmp(request, "status-json") )
         put_status(r, !strcmp(request, "status-json"), answer, answer_len);
     else if ( !strcmp(request, "postcopy-now") )

@@ -276,6 +276,11 @@ void xl_stats_write(struct xl_json *j, const char *type,
     xl_json_u64(j, "faults", s->faults);
     xl_json_u64(j, "faults_late", s->faults_late);
     xl_json_u64(j, "skipped_records", s->skipped_records);
+    xl_json_open_map(j, "recovery");
+    xl_json_u64(j, "losses", s->losses);
+    xl_json_u64(j, "recoveries", s->recoveries);
+    xl_json_u64(j, "disconnected_us", s->disconnected_us);
+    xl_json_close_map(j);
     put_peer(j, story->result);
     put_guest(j, story->guest);
     xl_json_close_map(j);
