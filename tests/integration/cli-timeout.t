@@ -46,7 +46,7 @@ printf '#!/bin/sh\nprintf "%%s\\n" "$2" >%q\nexit 9\n' "$T/words" >"$T/fake/ssh"
 chmod +x "$T/fake/ssh"
 PATH="$T/fake:$PATH" migrate "$A" host:dir g -q --timeout 77
 expect_eq "exit code" "$RC" 1
-expect_match "what ssh was given" "$(cat "$T/words")" 'migrate-receive --timeout 77$'
+expect_match "what ssh was given" "$(cat "$T/words")" 'migrate-receive --timeout 77( |$)'
 end
 
 # ---- The receiver -----------------------------------------------------------------

@@ -86,7 +86,7 @@ done <<'TABLE'
 --local "$A" migrate-receive g|`g` is not wanted
 --local "$A" migrate-receive --timeout 0|--timeout: `0` is not seconds
 --local "$A" migrate --timeout 4000 g "$B"|from 1 to 3600
---local "$A" migrate-status|one NAME
+--local "$A" migrate-status a b|at most one NAME
 --local "$A" migrate-abort a/b|cannot be a guest's name
 migrate --postcopy g "$B"|local backend only
 migrate-status g|give --local DIR

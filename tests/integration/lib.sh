@@ -379,8 +379,9 @@ receiver_script()
     {
         printf '#!/bin/bash\n'
         printf 'receiver()\n{\n'
-        printf '    %q rss %q %q %q --local %q migrate-receive 2>%q\n' \
-            "$CRAFT" "$T/recv.rss" "$T/recv.pid" "$XL" "$to" "$T/recv.err"
+        printf '    %q rss %q %q %q --local %q migrate-receive %s 2>%q\n' \
+            "$CRAFT" "$T/recv.rss" "$T/recv.pid" "$XL" "$to" \
+            "--recovery-wait ${RECOVERY_WAIT:-0} ${RECEIVER_OPTIONS:-}" "$T/recv.err"
         printf '    echo $? >%q\n}\n' "$T/recv.rc"
         stage fwd "$version" "${fwd[@]+"${fwd[@]}"}"
         printf 'receiver'

@@ -9,6 +9,7 @@ setup
 need_craft
 RELAY=$BUILD/bin/linkrelay
 RECOVERY_WAIT=600
+RECEIVER_OPTIONS="--timeout 8"
 P0="--postcopy --precopy-iterations 0 --timeout 8"
 
 # xl ARG...: output in $T/out and $T/err, exit code in RC.
@@ -189,7 +190,6 @@ do
     else
         receiver_script "$T/dest.sh" 3 "$B" -- "${ops[@]}"
     fi
-    sed -i 's/migrate-receive/migrate-receive --recovery-wait 600 --timeout 6/' "$T/dest.sh"
     # shellcheck disable=SC2086
     migrate_bg "$A" "$T/dest.sh" g -s '' $P0
     expect "neither lost nor over" wait_until 30 lost_or_over
@@ -263,7 +263,6 @@ end
 
 begin "the destination's xl is killed at PREPARED with COMMIT on its way: it runs here again"
 receiver_script "$T/dest.sh" 3 "$B" "POSTCOPY_COMMIT:run:$(killer receiver)" POSTCOPY_COMMIT:cut --
-sed -i 's/migrate-receive/migrate-receive --recovery-wait 600/' "$T/dest.sh"
 # shellcheck disable=SC2086
 migrate_bg "$A" "$T/dest.sh" g -s '' $P0
 expect "no loss" wait_until 20 disconnected "$A"
@@ -278,7 +277,6 @@ end
 
 begin "a promise to a source that has given up gives way to its next migration"
 receiver_script "$T/dest.sh" 3 "$B" -- "POSTCOPY_PREPARED:run:$(killer sender)" POSTCOPY_PREPARED:cut
-sed -i 's/migrate-receive/migrate-receive --recovery-wait 600/' "$T/dest.sh"
 # shellcheck disable=SC2086
 migrate_bg "$A" "$T/dest.sh" g -s '' $P0
 await "$MIG_PID" 30
