@@ -69,7 +69,7 @@ check-asan-full:
 
 # The engines and what they stand on, source and destination as threads of one
 # process.  The programs themselves have one thread each but for the pager.
-TSAN_UNITS := test_engine test_policy test_hv
+TSAN_UNITS := test_engine test_policy test_hv test_domain
 check-tsan:
 	@$(SUBMAKE) $(TSAN) check-tsan-run
 .PHONY: check-tsan-run check-valgrind-run
@@ -88,6 +88,15 @@ check-valgrind: libcheck
 	@$(SUBMAKE) $(JOBS_J) programs tools tests
 	@CK_FORK=no $(RUN) -j $(CORES) -t 900 -w '$(VALGRIND)' \
 	    $(filter-out %/test_hv_local %/test_hv_local_pages,$(UNIT_BIN))
+
+# What the unit and integration tests (the short ones) run through.
+COV := BUILD=$(BUILD)-cov OPTFLAGS='-O0 -g'
+.PHONY: coverage
+coverage:
+	@XP_BRIEF=1 $(SUBMAKE) $(COV) CFLAGS='$(CFLAGS) --coverage' \
+	    LDFLAGS='$(LDFLAGS) --coverage' check-suites || \
+	    echo "coverage: some tests failed; what ran counts"
+	@tests/coverage $(BUILD)-cov tools/libxc
 
 # A smoke run of every fuzz target; fuzz T=seconds takes its time.
 check-fuzz: fuzz-clang
