@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * cold.c: the first pages of the pool as arguments.  Half of them serve
+ * cold.c: the last pages of the pool as arguments.  Half of them serve
  * XENVER_get_features, which reads and writes its argument, the others in
  * pairs as source and destination of a grant copy.  Xen answers -EFAULT or
  * GNTST_eagain for a missing page and asks the pager for it, so the same call
@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "cold.h"
 #include "grant.h"
@@ -19,11 +20,12 @@
 #include <xen/grant_table.h>
 #include <xen/version.h>
 
-#define MAX_TRIES 1000u /* at one a tick: some seconds */
+#define MAX_TRIES 1000u /* at one a tick: the better part of a minute */
+#define DONE      UINT16_MAX
 
 struct cold_counts cold_counts;
 
-static uint32_t at, tries;
+static uint16_t tries[COLD_MAX]; /* since the resume; DONE: it is through */
 static uint32_t features;
 
 static uint32_t nr_calls(void)
@@ -53,13 +55,12 @@ void cold_init(void)
     hypercall2(__HYPERVISOR_xen_version, XENVER_get_features, &info);
     features = info.submap;
     for ( i = 0; i < nr_calls(); i++ )
-        prepare(i);
+        prepare(work_cold_page(i));
 }
 
 void cold_restart(void)
 {
-    at = 0;
-    tries = 0;
+    memset(tries, 0, sizeof(tries));
 }
 
 /* The page was written by Xen in its first word, and nowhere else. */
@@ -78,51 +79,58 @@ static bool call_was_right(uint32_t index)
     return right;
 }
 
-static void next(uint32_t step)
+/* Has it been refused so often that no pager can be behind it? */
+static bool is_stuck(uint32_t nr)
 {
-    at += step;
-    tries = 0;
+    return ++tries[nr] >= MAX_TRIES;
 }
 
-static void call_turn(void)
+static void call_turn(uint32_t nr)
 {
-    long rc =
-        hypercall2(__HYPERVISOR_xen_version, XENVER_get_features, map_page(at));
+    uint32_t index = work_cold_page(nr);
+    long rc = hypercall2(__HYPERVISOR_xen_version, XENVER_get_features,
+                         map_page(index));
 
-    if ( rc == -EFAULT && ++tries < MAX_TRIES )
+    if ( rc == -EFAULT && !is_stuck(nr) )
     {
         cold_counts.fault++;
         return;
     }
+    tries[nr] = DONE;
     if ( rc == -EFAULT )
         cold_counts.stuck++;
-    else if ( rc || !call_was_right(at) )
+    else if ( rc || !call_was_right(index) )
         cold_counts.bad++;
     else
         cold_counts.ok++;
-    next(1);
 }
 
-static void grant_turn(void)
+static void grant_turn(uint32_t nr)
 {
-    int rc = grant_copy(map_pfn(at), map_pfn(at + 1));
+    uint32_t index = work_cold_page(nr);
+    int rc = grant_copy(map_pfn(index), map_pfn(index + 1));
 
-    if ( rc == GNTST_eagain && ++tries < MAX_TRIES )
+    if ( rc == GNTST_eagain && !is_stuck(nr) )
     {
         cold_counts.grant_again++;
         return;
     }
-    if ( rc || !is_intact(at, map_pfn(at)) || !is_intact(at + 1, map_pfn(at)) )
+    tries[nr] = DONE;
+    if ( rc || !is_intact(index, map_pfn(index)) ||
+         !is_intact(index + 1, map_pfn(index)) )
         cold_counts.grant_bad++;
     else
         cold_counts.grant_ok++;
-    next(2);
 }
 
 void cold_turn(void)
 {
-    if ( at < nr_calls() )
-        call_turn();
-    else if ( at + 1 < work_division.cold )
-        grant_turn();
+    uint32_t i;
+
+    for ( i = 0; i < nr_calls(); i++ )
+        if ( tries[i] != DONE )
+            call_turn(i);
+    for ( ; i + 1 < work_division.cold; i += 2 )
+        if ( tries[i] != DONE )
+            grant_turn(i);
 }

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#define COLD_MAX 4096 /* pages: what args.c allows */
+
 struct cold_counts
 {
     uint64_t ok, fault, stuck, bad;            /* calls */
@@ -22,7 +24,7 @@ void cold_init(void);
 /* After a resume: they may be cold again. */
 void cold_restart(void);
 
-/* One attempt with the next page; by the first vCPU, at its ticks. */
+/* One attempt with each page that is not through; by the first vCPU. */
 void cold_turn(void);
 
 #endif

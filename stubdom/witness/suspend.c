@@ -67,6 +67,7 @@ static void suspend(void)
     cpu_go_on();
     if ( rc == 0 )
     {
+        cold_turn(); /* at once: soon all pages will have arrived */
         console_init();
         suspend_attach();
     }

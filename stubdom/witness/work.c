@@ -37,13 +37,18 @@ void work_init(void)
 
 static uint32_t first_private(void)
 {
-    return work_division.cold + work_division.shared;
+    return work_division.shared;
+}
+
+uint32_t work_cold_page(uint32_t nr)
+{
+    return work_division.nr - work_division.cold + nr;
 }
 
 /* The number of pages this vCPU works on: the shared ones, then its own. */
 static uint32_t nr_mine(unsigned int cpu)
 {
-    uint32_t rest = work_division.nr - first_private();
+    uint32_t rest = work_division.nr - work_division.cold - first_private();
 
     return work_division.shared + rest / nr_cpus +
            (cpu < rest % nr_cpus ? 1 : 0);
@@ -52,20 +57,21 @@ static uint32_t nr_mine(unsigned int cpu)
 static uint32_t index_of(unsigned int cpu, uint32_t at)
 {
     if ( at < work_division.shared )
-        return work_division.cold + at;
+        return at;
     return first_private() + (at - work_division.shared) * nr_cpus + cpu;
 }
 
 bool work_fill(unsigned int cpu, uint32_t *at, uint32_t max_pages)
 {
-    /* Cold and shared pages are the first vCPU's to fill. */
-    uint32_t own = cpu == 0 ? first_private() : 0;
-    uint32_t nr = own + nr_mine(cpu) - work_division.shared;
+    /* Shared and cold pages are the first vCPU's to fill. */
+    uint32_t begin = cpu == 0 ? 0 : work_division.shared;
+    uint32_t mine = nr_mine(cpu) - begin;
+    uint32_t nr = mine + (cpu == 0 ? work_division.cold : 0);
 
     for ( ; *at < nr && max_pages; (*at)++, max_pages-- )
     {
-        uint32_t index =
-            *at < own ? *at : index_of(cpu, *at - own + work_division.shared);
+        uint32_t index = *at < mine ? index_of(cpu, begin + *at)
+                                    : work_cold_page(*at - mine);
 
         pattern_fill(&work_pattern, map_page(index), map_pfn(index), 0);
     }

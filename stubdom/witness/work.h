@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * work.h: what a vCPU does with its part of the pool.  The pool is: pages for
- * hypercalls with cold arguments (cold.c), pages that all vCPUs read and
- * nobody writes, and the rest, of which each vCPU has every so many-th.
+ * work.h: what a vCPU does with its part of the pool.  The pool is: pages that
+ * all vCPUs read and nobody writes, pages of which each vCPU has every so
+ * many-th, and, at the end, pages for hypercalls with cold arguments (cold.c):
+ * pages that follow in the background come in order.
  */
 #ifndef WITNESS_WORK_H
 #define WITNESS_WORK_H
@@ -38,6 +39,9 @@ extern struct division work_division;
 extern volatile uint64_t work_verify_wanted;
 
 void work_init(void);
+
+/* The index of the cold page number nr. */
+uint32_t work_cold_page(uint32_t nr);
 
 /* Writes version 0 into this vCPU's part, some pages at a time: is it done? */
 bool work_fill(unsigned int cpu, uint32_t *at, uint32_t max_pages);

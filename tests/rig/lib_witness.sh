@@ -105,3 +105,17 @@ witness_hooked()
     witness_status "$1" "$2"
     return 1
 }
+
+# ---- moved by our xl -----------------------------------------------------
+
+# postcopy_here NAME [OPTION...]: to the same host; figures in
+# /host/NAME.json (moved_figure).
+postcopy_here()
+{
+    local name=$1
+    shift
+    h1 "$PXL migrate --postcopy=require --stats /host/$name.json $* -s '' \
+        $name '$PXL migrate-receive --postcopy' 2>&1"
+}
+# moved_figure NAME FILTER: of its last move (jq).
+moved_figure() { jq -r "$2" "$RIG_DIR/1/$1.json"; }
