@@ -63,6 +63,7 @@ struct fake_guest
     int probe_error;
     int reserve_error;
     bool unpause_needs_page; /* it is not done before a page has come */
+    bool unpause_crashes;    /* it starts and ends before the call returns */
     bool unpause_unknown;    /* it starts, and the call does not know */
     bool resume_fails;
     bool gone;

@@ -109,6 +109,11 @@ static int fake_unpause(struct xc_sr_hv *hv, bool leave_paused)
     }
     if ( g->unpause_needs_page && reads_page(g) )
         return -EALREADY;
+    if ( g->unpause_crashes && !g->gone )
+    {
+        g->gone = true;
+        return write(g->gone_fd, &one, sizeof(one)) < 0 ? -errno : -EALREADY;
+    }
     g->unpaused = true;
     if ( g->unpause_unknown )
         return -EINPROGRESS;

@@ -321,6 +321,26 @@ START_TEST(test_guest_gone)
 }
 END_TEST
 
+/* It crashes with its first instruction, while its device model is told that
+ * it runs: nobody wants the rest, and it is not said that it never ran. */
+START_TEST(test_guest_gone_at_once)
+{
+    struct pair p;
+
+    pair_init(&p, 5000, 3);
+    p.save.max_postcopy_bandwidth_bytes_per_s = 4 << 20;
+    p.dst.unpause_crashes = true;
+    run(&p);
+    ck_assert_int_eq(p.save_rc, 0);
+    ck_assert_int_eq(p.restore_rc, 0);
+    ck_assert_int_eq(p.saved.owner, XC_SR_OWNER_DONE);
+    ck_assert_uint_gt(p.restored.stats.released, 0);
+    ck_assert_str_eq(p.restored.why, "");
+    ck_assert(!p.destroyed);
+    pair_dispose(&p);
+}
+END_TEST
+
 /* It may have started: it is not fenced, and the source stays parked. */
 START_TEST(test_unpause_of_unknown_outcome)
 {
@@ -501,6 +521,7 @@ int main(void)
     tcase_add_test(tc, test_abort_by_control);
     tcase_add_loop_test(tc, test_announced_page_becomes_a_hole, 0, 2);
     tcase_add_loop_test(tc, test_guest_gone, 0, 2);
+    tcase_add_test(tc, test_guest_gone_at_once);
     tcase_add_test(tc, test_unpause_of_unknown_outcome);
     tcase_add_test(tc, test_no_nak_over_a_live_guest);
     tcase_add_test(tc, test_resume_that_fails_is_told);

@@ -216,7 +216,7 @@ static int unpause(struct xc_sr_receiver *r)
 
     r->preparing = r->params->prepare != NULL; /* prepare_fd: ask again */
     r->unpausing = true;
-    while ( (rc = xc_sr__hv_unpause(r->hv, paused)) == -EALREADY )
+    while ( (rc = xc_sr__hv_unpause(r->hv, paused)) == -EALREADY && !r->gone )
     {
         uint64_t now_us = xc_sr__now_us(), losses = r->stats->losses;
 
@@ -249,6 +249,9 @@ static int take_ownership(struct xc_sr_receiver *r)
         if ( i )
             pause_us(UNPAUSE_WAIT_US);
         rc = unpause(r);
+        /* Gone meanwhile: it has run, and whoever unpauses it may fail. */
+        if ( r->gone )
+            rc = 0;
         if ( !rc || rc == -EINPROGRESS )
             break;
         xc_sr__warn(r->log, "domain %u: cannot unpause it: %s",

@@ -221,7 +221,7 @@ int xc_sr__receiver_check_gone(struct xc_sr_receiver *r)
                                     strerror(-rc));
     if ( !gone )
         return 0;
-    if ( !r->ran )
+    if ( !r->ran && !r->unpausing )
         return xc_sr__receiver_fail(r, -ESRCH,
                                     "the guest was destroyed here before it "
                                     "ran");
