@@ -30,6 +30,7 @@ struct tool
     uint64_t *pfns; /* of pages that have contents */
     uint32_t *slot; /* by pfn */
     struct xc_sr_pageset all;
+    struct xc_sr_pageset hot; /* what the guest and Xen write all the time */
     uint64_t nr;
     uint64_t faults;
     uint64_t foreign;
@@ -148,6 +149,7 @@ static void close_both(struct tool *t)
     xc_sr_hv_close(t->src);
     xc_sr_hv_close(t->dst);
     xc_sr__pageset_dispose(&t->all);
+    xc_sr__pageset_dispose(&t->hot);
     free(t->contents);
     free(t->pfns);
     free(t->slot);
@@ -165,6 +167,55 @@ static int paging_on(struct tool *t)
         return rc;
     }
     return xc_sr__hv_paging_on(t->dst);
+}
+
+/*
+ * What a migration's resume set has: pages that Xen itself writes when it
+ * switches to a vCPU must not be out.  With the ring full it would wait for a
+ * slot while it is on its way out of such a wait, and kills the guest then.
+ */
+static int find_hot(struct tool *t)
+{
+    uint64_t count = 0;
+    int rc = xc_sr__pageset_init(&t->hot, t->src->info.nr_pfns);
+
+    if ( !rc )
+        rc = xc_sr__hv_dirty_on(t->src);
+    if ( rc )
+        return rc;
+    /* The first look is at everything that was written before. */
+    rc = xc_sr__hv_dirty_fetch(t->src, XC_SR_HV_FETCH_CLEAN, &t->hot, &count);
+    xc_sr__pageset_clear(&t->hot);
+    (void)poll(NULL, 0, 300);
+    if ( !rc )
+        rc = xc_sr__hv_pause(t->dst);
+    if ( !rc )
+        rc = xc_sr__hv_dirty_fetch(t->src, XC_SR_HV_FETCH_FINAL, &t->hot,
+                                   &count);
+    if ( !rc )
+        rc = xc_sr__hv_dirty_off(t->src);
+    return rc;
+}
+
+/* Of t->pfns, those that may be paged out. */
+static uint64_t drop_hot(struct tool *t)
+{
+    uint64_t kept = 0, dropped = 0;
+
+    for ( uint64_t i = 0; i < t->nr; i++ )
+    {
+        if ( xc_sr__pageset_has(&t->hot, t->pfns[i]) )
+        {
+            dropped++;
+            continue;
+        }
+        memmove(t->contents + kept * XC_SR_PAGE_SIZE,
+                t->contents + i * XC_SR_PAGE_SIZE, XC_SR_PAGE_SIZE);
+        t->pfns[kept] = t->pfns[i];
+        t->slot[t->pfns[i]] = (uint32_t)kept++;
+    }
+    t->nr = kept;
+    return dropped;
 }
 
 /* ---- page -------------------------------------------------------------------------- */
@@ -266,18 +317,19 @@ static int in_all(struct tool *t)
 static int cmd_page(uint32_t domid, uint64_t ms)
 {
     struct tool t = { 0 };
-    uint64_t busy = 0, start_us, out_us, served, left;
+    uint64_t busy = 0, hot, start_us, out_us, served, left;
     int rc = open_both(&t, domid);
 
     if ( rc )
         goto out;
-    rc = xc_sr__hv_pause(t.dst);
+    rc = find_hot(&t);
     if ( !rc )
         rc = find_pages(&t);
     if ( !rc )
         rc = read_pages(&t);
     if ( rc )
         goto out;
+    hot = drop_hot(&t);
     xc_sr_hv_close(t.src); /* what is mapped cannot be paged out */
     t.src = NULL;
     rc = paging_on(&t);
@@ -289,9 +341,10 @@ static int cmd_page(uint32_t domid, uint64_t ms)
     if ( rc )
         goto out;
     left = t.x->evicted.count;
-    printf("out %llu of %llu pages in %llu us, %llu busy\n",
-           (unsigned long long)left, (unsigned long long)t.nr,
-           (unsigned long long)out_us, (unsigned long long)busy);
+    printf("out %llu of %llu pages in %llu us, %llu hot, %llu busy\n",
+           (unsigned long long)left, (unsigned long long)(t.nr + hot),
+           (unsigned long long)out_us, (unsigned long long)hot,
+           (unsigned long long)busy);
     fflush(stdout);
     rc = xc_sr__hv_unpause(t.dst, false);
     if ( !rc )
