@@ -206,23 +206,27 @@ static void drain_watch(struct xen *x)
         free(event);
 }
 
+/* It may go on. */
+static bool is_suspended(const xc_domaininfo_t *info)
+{
+    unsigned int reason =
+        info->flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask;
+
+    return (info->flags & XEN_DOMINF_shutdown) && reason == SHUTDOWN_suspend;
+}
+
 int xc_sr__xen_is_gone(struct xc_sr_hv *hv, bool *gone_r)
 {
     struct xen *x = xc_sr__xen_of(hv);
     xc_domaininfo_t info;
-    unsigned int reason;
     int rc;
 
     drain_watch(x);
     rc = xc_sr__xen_domain(x, x->domid, &info);
     if ( rc && rc != -ESRCH )
         return rc;
-    *gone_r = rc == -ESRCH || (info.flags & XEN_DOMINF_dying);
-    if ( *gone_r || !(info.flags & XEN_DOMINF_shutdown) )
-        return 0;
-    /* One that is suspended may go on. */
-    reason = info.flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask;
-    *gone_r = reason != SHUTDOWN_suspend;
+    *gone_r = rc == -ESRCH || (info.flags & XEN_DOMINF_dying) ||
+              ((info.flags & XEN_DOMINF_shutdown) && !is_suspended(&info));
     return 0;
 }
 
@@ -303,8 +307,10 @@ static int find_size(struct xen *x, const xc_domaininfo_t *info)
     return 0;
 }
 
-static int open_source(struct xen *x)
+static int open_source(struct xen *x, const xc_domaininfo_t *info)
 {
+    /* One that was left suspended is taken up again. */
+    x->suspended = is_suspended(info);
     return xc_sr__xen_map_init(x);
 }
 
@@ -350,7 +356,7 @@ static int attach(struct xc_sr_hv *hv)
     if ( !rc )
         rc = get_info(hv, &hv->info);
     if ( !rc )
-        rc = x->role == XC_SR_HV_SOURCE ? open_source(x)
+        rc = x->role == XC_SR_HV_SOURCE ? open_source(x, &info)
                                         : open_destination(x, hv->log);
     if ( rc )
         xc_sr__error(hv->log, "domain %u: %s", x->domid,
