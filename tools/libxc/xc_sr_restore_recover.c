@@ -324,7 +324,7 @@ int xc_sr__receiver_turn_through(struct xc_sr_receiver *r, uint64_t deadline_us)
 
     /* Its news is not read meanwhile, so it must not be waited for either. */
     r->preparing = false;
-    while ( rc && xc_sr__receiver_may_recover(r) )
+    while ( rc && r->conn_lost && xc_sr__receiver_may_recover(r) )
         rc = xc_sr__receiver_recover(r);
     r->preparing = preparing;
     return rc;
