@@ -32,7 +32,7 @@ static int catch ( int number )
 
     if ( sigaction(number, NULL, &now) )
         return -errno;
-    /* Whoever started us in the background does not want SIGINT to count. */
+    /* Who started us in the background, or by nohup, wants it not to count. */
     if ( now.sa_handler == SIG_IGN )
         return 0;
     return sigaction(number, &action, NULL) ? -errno : 0;
@@ -48,6 +48,9 @@ int xl_signals_init(int *fd_r)
     rc = catch ( SIGINT );
     if ( !rc )
         rc = catch ( SIGTERM );
+    /* A terminal that goes takes no guest with it that has been handed over. */
+    if ( !rc )
+        rc = catch ( SIGHUP );
     if ( !rc && signal(SIGPIPE, SIG_IGN) == SIG_ERR )
         rc = -errno;
     if ( rc )
