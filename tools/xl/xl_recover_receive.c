@@ -176,33 +176,45 @@ static void ask_receiver(const struct xl_recover_guest *guest,
                  strncmp(answer, "error ", 6) ? answer : answer + 6);
 }
 
+/* The record of that migration; else why not. */
+static bool find_record(const struct xl_recover_guest *guest,
+                        const char *session, struct xl_journal_record *record,
+                        char *why, size_t len)
+{
+    char hex[XL_SESSION_HEX_LEN];
+
+    if ( xl_journal_read(guest->place, guest->key, record) ||
+         record->at_source )
+    {
+        snprintf(why, len, "no migration of `%.64s` to here is known",
+                 guest->name);
+        return false;
+    }
+    xl_session_to_hex(record->session, hex);
+    if ( !strcmp(hex, session) )
+        return true;
+    snprintf(why, len, "the migration of `%.64s` known here is another one",
+             guest->name);
+    return false;
+}
+
 static int serve(const struct xl_recover_guest *guest, const char *session,
                  const int fds[2], uint64_t deadline_us)
 {
     struct xl_journal_record record;
-    char hex[XL_SESSION_HEX_LEN], why[256];
-    bool gone;
+    char why[256];
+    bool gone = false;
 
-    if ( xl_journal_read(guest->place, guest->key, &record) ||
-         record.at_source )
-        snprintf(why, sizeof(why), "no migration of `%.64s` to here is known",
-                 guest->name);
-    else
+    if ( find_record(guest, session, &record, why, sizeof(why)) )
     {
-        xl_session_to_hex(record.session, hex);
-        if ( strcmp(hex, session) )
-            snprintf(why, sizeof(why),
-                     "the migration of `%.64s` known here is another one",
-                     guest->name);
-        else
-        {
-            ask_receiver(guest, session, why, sizeof(why), &gone);
-            if ( !why[0] )
-                return pass_on(guest, session, fds, deadline_us);
-            /* Gone, and not about to say something itself. */
-            if ( gone && xl_journal_is_abandoned(&record) )
-                return answer_for_it(guest, &record, fds, deadline_us);
-        }
+        ask_receiver(guest, session, why, sizeof(why), &gone);
+        if ( !why[0] )
+            return pass_on(guest, session, fds, deadline_us);
+        /* Gone, and not about to say something itself.  It may have recorded
+         * more since it was looked at, and only its last word counts. */
+        if ( gone && find_record(guest, session, &record, why, sizeof(why)) &&
+             xl_journal_is_abandoned(&record) )
+            return answer_for_it(guest, &record, fds, deadline_us);
     }
     (void)say(fds[0], "error", why, deadline_us);
     return XL_EXIT_FAILED;
