@@ -58,7 +58,7 @@ help:
 	@echo "check-full: nothing left out, also check-tsan, check-valgrind," \
 	    "check-model-full"
 	@echo "rig, rig-shell, check-rig, check-rig-full: real Xen under QEMU"
-	@echo "fuzz T=s, coverage, bench, install, uninstall, deps, clean, distclean"
+	@echo "fuzz T=s, soak T=s, coverage, bench, install, uninstall, deps, clean, distclean"
 
 clean:
 	rm -rf build build-asan build-tsan build-fuzz build-cov $(filter-out build,$(BUILD))

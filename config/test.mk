@@ -135,6 +135,12 @@ check-rig check-rig-ci check-rig-full:
 	@RIG_SUITE=$(SUITE) $(RUN) -t $(RIG_LIMIT) tests/rig/suite.t \
 	    $(if $(filter ci,$(SUITE)),,tests/rig/deb.t)
 
+# Guests back and forth for T seconds, with accidents: tests/soak/soak.
+.PHONY: soak
+soak:
+	@$(SUBMAKE) $(JOBS_J) programs tools
+	@BUILD=$(abspath $(BUILD)) tests/soak/soak $(or $(T),60) $(SEED)
+
 bench:
 	@$(SUBMAKE) $(JOBS_J) programs tools
 	@BUILD=$(abspath $(BUILD)) tests/bench/run $(BENCH_ARGS)
