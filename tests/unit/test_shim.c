@@ -46,7 +46,7 @@ static void start_shim(void)
                      0);
     snprintf(fd_text, sizeof(fd_text), "%d", stream[1]);
     libxl.pid = fork();
-    ck_assert_int_ge(libxl.pid, 0);
+    /* Nothing of libcheck's in the child: it would write to the same file. */
     if ( libxl.pid == 0 )
     {
         dup2(in[0], 0);
@@ -56,6 +56,7 @@ static void start_shim(void)
                "5", "1", "136", "0", (char *)NULL);
         _exit(127);
     }
+    ck_assert_int_gt(libxl.pid, 0);
     close(in[0]);
     close(out[1]);
     close(stream[1]);
