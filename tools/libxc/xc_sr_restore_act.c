@@ -166,6 +166,10 @@ static int on_postcopy_advise(struct xc_sr_receiver *r,
                  (unsigned long long)nr_pfns, (unsigned long long)r->nr_pfns);
         return refuse(r, -EINVAL, XC_SR_REASON_NO_MEMORY, text);
     }
+    /* A hypervisor may leave room for more here than it has seen there; both
+     * sides' bitmaps and bounds are the source's. */
+    r->nr_pfns = nr_pfns;
+    r->stats->nr_pfns = nr_pfns;
     if ( r->may_postcopy )
         rc = take_early_params(r, ev);
     if ( !rc && r->may_postcopy )
