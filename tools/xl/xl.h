@@ -106,6 +106,10 @@ int xl_cmd_migrate_recover(const struct xl_global *global, int argc,
 int xl_cmd_xen_migrate(const struct xl_global *global, int argc, char **argv);
 int xl_cmd_xen_migrate_receive(const struct xl_global *global, int argc,
                                char **argv);
+int xl_cmd_xen_migrate_recover(const struct xl_global *global, int argc,
+                               char **argv);
+int xl_cmd_xen_migrate_resume(const struct xl_global *global, int argc,
+                              char **argv);
 int xl_cmd_xen_migrate_request(const struct xl_global *global, int argc,
                                char **argv);
 int xl_cmd_postcopy_check(const struct xl_global *global, int argc,

@@ -60,12 +60,20 @@ const struct xl_command xl_xen_commands[] = {
       "           [--debug] [--precopy-iterations N] [--threshold PAGES]\n"
       "           [--max-downtime MS] [--bandwidth MB/S]\n"
       "           [--postcopy-bandwidth MB/S] [--stream-version 2|3]\n"
-      "           [--timeout SECONDS] [--remote-xl PATH] [-q]\n"
+      "           [--timeout SECONDS] [--recovery-wait SECONDS]\n"
+      "           [--on-loss pause|run] [--remote-xl PATH] [-q]\n"
       "           [--progress=auto|tty|json|none] [--stats FILE] DOMAIN HOST",
       "move a running guest to another Xen host, post-copy" },
     { "migrate-receive", xl_cmd_xen_migrate_receive, NULL,
-      "--postcopy [-e] [-p] [--timeout SECONDS]",
+      "--postcopy [-e] [-p] [--timeout SECONDS]\n"
+      "           [--recovery-wait SECONDS] [--on-loss pause|run]\n"
+      "           [--recover UUID]",
       "take in a guest (started by migrate)" },
+    { "migrate-recover", xl_cmd_xen_migrate_recover, NULL,
+      "[-s COMMAND] [--remote-xl PATH] [--timeout SECONDS] [-q] DOMAIN HOST",
+      "go on with a migration that lost its connection" },
+    { "migrate-resume", xl_cmd_xen_migrate_resume, NULL, "DOMAIN",
+      "run here again what a migration left suspended" },
     { "migrate-postcopy-now", xl_cmd_xen_migrate_request, NULL, "DOMAIN",
       "turn a migration under way to post-copy" },
     { "migrate-abort", xl_cmd_xen_migrate_request, NULL, "DOMAIN",

@@ -484,13 +484,16 @@ int xl_receive_args_parse_xen(int argc, char **argv,
     return parse_receive(argc, argv, true, args_r, why, why_len);
 }
 
-int xl_recover_args_parse(int argc, char **argv, struct xl_recover_args *args_r,
-                          char *why, size_t why_len)
+static int parse_recover(int argc, char **argv, bool xen,
+                         struct xl_recover_args *args_r, char *why,
+                         size_t why_len)
 {
-    static const struct option options[] = {
+    static const struct option all[] = {
+        { "remote-xl", required_argument, NULL, OPT_REMOTE_XL },
         { "timeout", required_argument, NULL, OPT_TIMEOUT },
         { NULL, 0, NULL, 0 },
     };
+    const struct option *options = xen ? all : all + 1;
     struct xl_recover_args args = { .name = NULL };
     int option;
 
@@ -505,6 +508,8 @@ int xl_recover_args_parse(int argc, char **argv, struct xl_recover_args *args_r,
             args.carrier = optarg;
         else if ( option == 'q' )
             args.quiet = true;
+        else if ( option == OPT_REMOTE_XL )
+            args.remote_xl = optarg;
         else
             wanted = take_timeout(optarg, &args.timeout_s);
         if ( wanted )
@@ -515,12 +520,26 @@ int xl_recover_args_parse(int argc, char **argv, struct xl_recover_args *args_r,
     }
     if ( argc - optind != 2 )
     {
-        snprintf(why, why_len, "NAME and DEST are wanted, %d argument%s given",
-                 argc - optind, argc - optind == 1 ? " was" : "s were");
+        snprintf(why, why_len, "%s are wanted, %d argument%s given",
+                 xen ? "DOMAIN and HOST" : "NAME and DEST", argc - optind,
+                 argc - optind == 1 ? " was" : "s were");
         return -EINVAL;
     }
     args.name = argv[optind];
     args.dest = argv[optind + 1];
     *args_r = args;
     return 0;
+}
+
+int xl_recover_args_parse(int argc, char **argv, struct xl_recover_args *args_r,
+                          char *why, size_t why_len)
+{
+    return parse_recover(argc, argv, false, args_r, why, why_len);
+}
+
+int xl_recover_args_parse_xen(int argc, char **argv,
+                              struct xl_recover_args *args_r, char *why,
+                              size_t why_len)
+{
+    return parse_recover(argc, argv, true, args_r, why, why_len);
 }

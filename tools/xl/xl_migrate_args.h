@@ -88,16 +88,20 @@ struct xl_recover_args
     const char *carrier;    /* -s; NULL: ssh */
     unsigned int timeout_s; /* 0: not given */
     bool quiet;             /* -q */
+    const char *remote_xl;  /* --remote-xl, real Xen only */
 };
 
 /* -EINVAL and a line in why if it makes no sense.  Strings point into argv.
- * The first two are for guests of the local backend, the others for Xen's. */
+ * Those in _xen are for guests of Xen, the others for local ones. */
 int xl_migrate_args_parse(int argc, char **argv, struct xl_migrate_args *args_r,
                           char *why, size_t why_len);
 int xl_receive_args_parse(int argc, char **argv, struct xl_receive_args *args_r,
                           char *why, size_t why_len);
 int xl_recover_args_parse(int argc, char **argv, struct xl_recover_args *args_r,
                           char *why, size_t why_len);
+int xl_recover_args_parse_xen(int argc, char **argv,
+                              struct xl_recover_args *args_r, char *why,
+                              size_t why_len);
 int xl_migrate_args_parse_xen(int argc, char **argv,
                               struct xl_migrate_args *args_r, char *why,
                               size_t why_len);

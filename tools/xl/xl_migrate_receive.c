@@ -228,20 +228,19 @@ static int put_journal(void *ctx, enum xc_sr_owner owner,
     struct xl_receiver *r = ctx;
     int rc = xl_journal_put(&r->journal, owner, session, epoch);
 
-    memcpy(r->session, session, sizeof(r->session));
-    r->epoch = epoch;
-    if ( !rc )
-        r->owner = owner;
-    r->recorded = r->recorded || !rc;
-    return rc;
+    if ( rc )
+        return rc;
+    xl_arrival_note_record(&r->arrival, owner, session, epoch);
+    r->recorded = true;
+    return 0;
 }
 
 static int run_engine(struct xl_receiver *r)
 {
     struct xc_sr_restore_params params = {
         .hv = r->hv,
-        .recv_fd = r->recv_fd,
-        .send_fd = r->send_fd,
+        .recv_fd = r->arrival.recv_fd,
+        .send_fd = r->arrival.send_fd,
         .leave_paused = r->paused,
         .upper = { .write = xl_receiver_write_upper, .ctx = r },
         .journal = { .put = put_journal, .ctx = r },
@@ -253,8 +252,7 @@ static int run_engine(struct xl_receiver *r)
         .log = &r->log,
     };
 
-    xl_receiver_fill_params(r, &params);
-
+    xl_arrival_fill_params(&r->arrival, &params);
     if ( r->timeout_given )
     {
         params.commit_timeout_us = r->timeout_us;
@@ -325,7 +323,8 @@ static int finish(struct xl_receiver *r, int rc)
         return give_up(r);
     }
     /* The record stays: it is what an operator, or recovery, goes by. */
-    (void)put_journal(r, XC_SR_OWNER_LOST, r->session, r->epoch);
+    (void)put_journal(r, XC_SR_OWNER_LOST, r->arrival.session,
+                      r->arrival.epoch);
     xl_error("`%s` runs here but pages of it are missing for good: %s",
              r->config.name, r->result.why);
     xl_error("give it up: `xl --local %s destroy %s` here, then `xl resume "
@@ -336,14 +335,14 @@ static int finish(struct xl_receiver *r, int rc)
 
 static int receive(struct xl_receiver *r)
 {
-    int status, rc = xl_channel_take(&r->recv_fd, &r->send_fd);
+    int status, rc = xl_channel_take(&r->arrival.recv_fd, &r->arrival.send_fd);
 
     if ( !rc )
-        rc = xl_channel_outlive_sender(&r->signal_fd);
+        rc = xl_channel_outlive_sender(&r->arrival.signal_fd);
     if ( !rc )
-        rc = xc_sr_control_new(&r->control);
+        rc = xc_sr_control_new(&r->arrival.control);
     if ( !rc )
-        rc = xl_write_exact(r->send_fd, XL_TEXT_BANNER,
+        rc = xl_write_exact(r->arrival.send_fd, XL_TEXT_BANNER,
                             sizeof(XL_TEXT_BANNER) - 1,
                             xl_now_us() + r->timeout_us, -1);
     if ( rc )
@@ -362,22 +361,23 @@ static int receive(struct xl_receiver *r)
         rc = create_guest(r);
     if ( !rc )
     {
-        rc = xl_receiver_open_requests(r);
+        r->arrival.name = r->config.name;
+        rc = xl_arrival_open(&r->arrival, r->global->local_dir, r->config.name);
         if ( rc )
             xl_error("cannot take requests: %s", strerror(-rc));
     }
     if ( rc )
         return give_up(r);
     status = finish(r, run_engine(r));
-    xl_link_end(&r->link, status == XL_EXIT_DONE ? "done" : "parked");
+    xl_link_end(&r->arrival.link, status == XL_EXIT_DONE ? "done" : "parked");
     return status;
 }
 
 static void dispose(struct xl_receiver *r)
 {
-    xl_receiver_close_requests(r);
+    xl_arrival_close(&r->arrival);
     xc_sr_hv_close(r->hv);
-    xc_sr_control_free(r->control);
+    xc_sr_control_free(r->arrival.control);
     xl_journal_close(&r->journal);
     libxl_postcopy__frames_dispose(&r->frames);
 }
@@ -415,14 +415,14 @@ static int recover(struct xl_receiver *r, const char *name)
         .timeout_us = r->timeout_us,
         .log = &r->log,
     };
-    int rc = xl_channel_take(&r->recv_fd, &r->send_fd);
+    int rc = xl_channel_take(&r->arrival.recv_fd, &r->arrival.send_fd);
 
     snprintf(r->config.name, sizeof(r->config.name), "%s", name);
     name_incoming(r);
     if ( !rc )
-        rc = xl_channel_outlive_sender(&r->signal_fd);
+        rc = xl_channel_outlive_sender(&r->arrival.signal_fd);
     if ( !rc )
-        return xl_recover_serve(&guest, r->recv_fd, r->send_fd);
+        return xl_recover_serve(&guest, r->arrival.recv_fd, r->arrival.send_fd);
     xl_error("cannot start: %s", strerror(-rc));
     return XL_EXIT_FAILED;
 }
@@ -436,15 +436,14 @@ int xl_cmd_migrate_receive(const struct xl_global *global, int argc,
     char why[256];
     int status;
 
-    r.recv_fd = r.send_fd = r.signal_fd = r.watch_fd = -1;
+    xl_arrival_init(&r.arrival);
     r.journal.dir_fd = -1;
-    xl_link_init(&r.link, NULL);
     if ( xl_receive_args_parse(argc, argv, &args, why, sizeof(why)) )
         return xl_usage_error(command, "%s", why);
     r.paused = args.paused;
-    r.recovery_wait_s = args.recovery_wait_s;
+    r.arrival.recovery_wait_s = args.recovery_wait_s;
     /* A local guest burns no CPU and times out no back end while it waits. */
-    r.pause_on_loss = args.on_loss == XL_ON_LOSS_PAUSE;
+    r.arrival.pause_on_loss = args.on_loss == XL_ON_LOSS_PAUSE;
     r.timeout_given = args.timeout_s;
     r.timeout_us = (r.timeout_given ? args.timeout_s : XL_DEFAULT_TIMEOUT_S) *
                    UINT64_C(1000000);

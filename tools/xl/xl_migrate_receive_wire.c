@@ -62,8 +62,8 @@ int xl_read_frames(int fd, struct libxl_postcopy__frames *frames,
 int xl_receiver_read_frames(struct xl_receiver *r, uint64_t deadline_us,
                             enum libxl_postcopy__frame_event *ev_r)
 {
-    return xl_read_frames(r->recv_fd, &r->frames, deadline_us, r->signal_fd,
-                          ev_r);
+    return xl_read_frames(r->arrival.recv_fd, &r->frames, deadline_us,
+                          r->arrival.signal_fd, ev_r);
 }
 
 /* ---- libxl's turn inside the libxc stream --------------------------------------- */
@@ -186,12 +186,12 @@ static int wait_for_permission(struct xl_receiver *r)
 {
     uint64_t deadline_us = xl_now_us() + r->timeout_us;
     char got[80] = "";
-    int rc = xl_write_exact(r->send_fd, XL_TEXT_READY, sizeof(XL_TEXT_READY),
-                            deadline_us, -1);
+    int rc = xl_write_exact(r->arrival.send_fd, XL_TEXT_READY,
+                            sizeof(XL_TEXT_READY), deadline_us, -1);
 
     if ( !rc )
-        rc = xl_expect(r->recv_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO), deadline_us,
-                       r->signal_fd, got);
+        rc = xl_expect(r->arrival.recv_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO),
+                       deadline_us, r->arrival.signal_fd, got);
     if ( rc )
         xl_error("the sender did not permit `%s` to run here: %s",
                  r->config.name,
@@ -218,7 +218,8 @@ static void report(struct xl_receiver *r, uint8_t status)
 
     memcpy(text, XL_TEXT_REPORT, sizeof(XL_TEXT_REPORT));
     text[sizeof(XL_TEXT_REPORT)] = status;
-    if ( xl_write_exact(r->send_fd, text, sizeof(text), deadline_us, -1) )
+    if ( xl_write_exact(r->arrival.send_fd, text, sizeof(text), deadline_us,
+                        -1) )
         xl_error("the sender does not learn that `%s` %s", r->config.name,
                  status ? "failed to start" : "runs here");
 }
@@ -236,7 +237,7 @@ int xl_receiver_settle_plain(struct xl_receiver *r)
     if ( !rc || xl_receiver_destroy_guest(r) )
         return rc;
     /* Only a copy that is gone gives the sender its guest back. */
-    (void)xl_write_exact(r->send_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO),
+    (void)xl_write_exact(r->arrival.send_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO),
                          xl_now_us() + COURTESY_TIMEOUT_US, -1);
     return rc;
 }
@@ -244,7 +245,7 @@ int xl_receiver_settle_plain(struct xl_receiver *r)
 void xl_receiver_close_postcopy2(struct xl_receiver *r)
 {
     if ( !read_libxl_end(r, LIBXL_PC_TURN_LAST) )
-        (void)xl_write_exact(r->send_fd, XL_TEXT_POSTCOPY2,
+        (void)xl_write_exact(r->arrival.send_fd, XL_TEXT_POSTCOPY2,
                              sizeof(XL_TEXT_POSTCOPY2),
                              xl_now_us() + COURTESY_TIMEOUT_US, -1);
 }

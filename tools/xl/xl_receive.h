@@ -15,15 +15,11 @@
 #include "xl_journal.h"
 #include "xl_link.h"
 
-struct xl_receiver
+/* What arrives here, a guest of either kind, as other processes see it. */
+struct xl_arrival
 {
-    const struct xl_global *global;
-    struct xc_sr_log log;
-    bool paused; /* -p */
-    /* What the sender may need for any one answer outside the engine. */
-    uint64_t timeout_us;
-    bool timeout_given; /* --timeout: the engine's deadlines follow */
-    int recv_fd;
+    const char *name; /* the guest's, once it runs here */
+    int recv_fd;      /* the connection; -1: lost */
     int send_fd;
     int signal_fd;
     int watch_fd; /* readable when signal_fd or server is */
@@ -33,10 +29,22 @@ struct xl_receiver
     unsigned int recovery_wait_s;
     bool pause_on_loss;
     struct xc_sr_progress latest; /* .stats is not kept */
-    enum xc_sr_owner owner;       /* as recorded last */
-    struct xl_journal journal;
-    uint8_t session[16]; /* of the record put last */
+    /* Of the record put last: */
+    enum xc_sr_owner owner;
+    uint8_t session[16];
     uint64_t epoch;
+};
+
+struct xl_receiver
+{
+    const struct xl_global *global;
+    struct xc_sr_log log;
+    bool paused; /* -p */
+    /* What the sender may need for any one answer outside the engine. */
+    uint64_t timeout_us;
+    bool timeout_given; /* --timeout: the engine's deadlines follow */
+    struct xl_arrival arrival;
+    struct xl_journal journal;
     bool recorded; /* by us; else the record is another migration's */
 
     struct libxl_postcopy__frames frames;
@@ -60,12 +68,19 @@ int xl_receiver_rename_guest(struct xl_receiver *r);
 
 /* ---- xl_receive_requests.c ---- */
 
-/* The control socket, and the descriptor that stands for it and signals. */
-int xl_receiver_open_requests(struct xl_receiver *r);
-void xl_receiver_close_requests(struct xl_receiver *r);
+void xl_arrival_init(struct xl_arrival *a);
+/* The control socket PLACE/KEY.migration.ctl, and the descriptor that stands
+ * for it and for signals; name, control and signal_fd are there. */
+int xl_arrival_open(struct xl_arrival *a, const char *place, const char *key);
+void xl_arrival_close(struct xl_arrival *a);
 /* Control, watch, progress and recovery. */
-void xl_receiver_fill_params(struct xl_receiver *r,
-                             struct xc_sr_restore_params *params);
+void xl_arrival_fill_params(struct xl_arrival *a,
+                            struct xc_sr_restore_params *params);
+/* What the engine reports, for whoever asks; ctx is the arrival. */
+void xl_arrival_on_progress(void *ctx, const struct xc_sr_progress *p);
+/* The record was put. */
+void xl_arrival_note_record(struct xl_arrival *a, enum xc_sr_owner owner,
+                            const uint8_t session[16], uint64_t epoch);
 
 /* ---- xl_migrate_receive_wire.c ---- */
 

@@ -18,11 +18,11 @@
 #include "xl_signals.h"
 #include "xl_status.h"
 
-static void abort_it(struct xl_receiver *r, char *answer, size_t len)
+static void abort_it(struct xl_arrival *a, char *answer, size_t len)
 {
-    if ( r->owner == XC_SR_OWNER_OWNER || r->owner == XC_SR_OWNER_FINISHED )
+    if ( a->owner == XC_SR_OWNER_OWNER || a->owner == XC_SR_OWNER_FINISHED )
         snprintf(answer, len, "error too late: the guest runs here");
-    else if ( xc_sr_control_abort(r->control) )
+    else if ( xc_sr_control_abort(a->control) )
         snprintf(answer, len, "error cannot reach the engine");
     else
         snprintf(answer, len, "ok");
@@ -32,25 +32,25 @@ static void abort_it(struct xl_receiver *r, char *answer, size_t len)
  * Another guest of that name arrives, and this one only waits for a source
  * that has probably given up: giving up a promise is always safe.
  */
-static void give_way(struct xl_receiver *r, char *answer, size_t len)
+static void give_way(struct xl_arrival *a, char *answer, size_t len)
 {
-    if ( r->owner == XC_SR_OWNER_PREP &&
-         r->latest.phase == XC_SR_PHASE_DISCONNECTED )
-        abort_it(r, answer, len);
+    if ( a->owner == XC_SR_OWNER_PREP &&
+         a->latest.phase == XC_SR_PHASE_DISCONNECTED )
+        abort_it(a, answer, len);
     else
         snprintf(answer, len, "error another migration of `%s` arrives",
-                 r->config.name);
+                 a->name);
 }
 
-static void put_status(const struct xl_receiver *r, bool json, char *answer,
+static void put_status(const struct xl_arrival *a, bool json, char *answer,
                        size_t len)
 {
     const struct xl_status status = {
-        .name = r->config.name,
-        .owner = r->owner,
+        .name = a->name,
+        .owner = a->owner,
         .alive = true,
-        .p = &r->latest,
-        .lost_why = r->link.why,
+        .p = &a->latest,
+        .lost_why = a->link.why,
     };
     char text[XL_CONTROL_ANSWER_MAX - 8];
 
@@ -62,24 +62,24 @@ static void put_status(const struct xl_receiver *r, bool json, char *answer,
 static void handle(void *ctx, const char *request, char *answer,
                    size_t answer_len)
 {
-    struct xl_receiver *r = ctx;
+    struct xl_arrival *a = ctx;
     const struct xl_link_state state = {
-        .session = r->session,
+        .session = a->session,
         .may_recover =
-            (r->owner == XC_SR_OWNER_PREP || r->owner == XC_SR_OWNER_OWNER) &&
-            r->recovery_wait_s != 0,
+            (a->owner == XC_SR_OWNER_PREP || a->owner == XC_SR_OWNER_OWNER) &&
+            a->recovery_wait_s != 0,
         .why_not = "nothing is to be recovered here",
     };
 
-    if ( xl_link_handle(&r->link, r->server, request, &state, answer,
+    if ( xl_link_handle(&a->link, a->server, request, &state, answer,
                         answer_len) )
         return;
     if ( !strcmp(request, "abort") )
-        abort_it(r, answer, answer_len);
+        abort_it(a, answer, answer_len);
     else if ( !strcmp(request, "give-way") )
-        give_way(r, answer, answer_len);
+        give_way(a, answer, answer_len);
     else if ( !strcmp(request, "status") || !strcmp(request, "status-json") )
-        put_status(r, !strcmp(request, "status-json"), answer, answer_len);
+        put_status(a, !strcmp(request, "status-json"), answer, answer_len);
     else if ( !strcmp(request, "postcopy-now") )
         snprintf(answer, answer_len,
                  "error it arrives here; its source decides that");
@@ -89,39 +89,39 @@ static void handle(void *ctx, const char *request, char *answer,
 
 static void on_request(void *ctx)
 {
-    struct xl_receiver *r = ctx;
+    struct xl_arrival *a = ctx;
 
-    if ( xl_signals_take(r->signal_fd) )
-        (void)xc_sr_control_abort(r->control);
-    if ( r->server )
-        xl_control_service(r->server);
+    if ( xl_signals_take(a->signal_fd) )
+        (void)xc_sr_control_abort(a->control);
+    if ( a->server )
+        xl_control_service(a->server);
 }
 
-static void on_progress(void *ctx, const struct xc_sr_progress *p)
+void xl_arrival_on_progress(void *ctx, const struct xc_sr_progress *p)
 {
-    struct xl_receiver *r = ctx;
+    struct xl_arrival *a = ctx;
 
-    r->latest = *p;
-    r->latest.stats = NULL;
+    a->latest = *p;
+    a->latest.stats = NULL;
 }
 
 /* ---- A lost connection --------------------------------------------------------- */
 
 static void on_lost(void *ctx, const char *why)
 {
-    struct xl_receiver *r = ctx;
-    bool first = r->link.connected;
-    const char *name = r->config.name;
+    struct xl_arrival *a = ctx;
+    bool first = a->link.connected;
+    const char *name = a->name;
 
-    xl_link_lost(&r->link, why);
-    if ( r->recv_fd >= 0 )
-        close(r->recv_fd);
-    if ( r->send_fd >= 0 )
-        close(r->send_fd);
-    r->recv_fd = r->send_fd = -1;
+    xl_link_lost(&a->link, why);
+    if ( a->recv_fd >= 0 )
+        close(a->recv_fd);
+    if ( a->send_fd >= 0 )
+        close(a->send_fd);
+    a->recv_fd = a->send_fd = -1;
     if ( !first )
         xl_error("`%s` could not be taken up again: %s", name, why);
-    else if ( r->owner == XC_SR_OWNER_OWNER )
+    else if ( a->owner == XC_SR_OWNER_OWNER )
         xl_error("the connection of `%s` is lost: %s; it runs here with pages "
                  "missing and waits for `xl migrate-recover %s HOST` at its "
                  "source",
@@ -134,10 +134,10 @@ static void on_lost(void *ctx, const char *why)
 
 static void on_recovered(void *ctx)
 {
-    struct xl_receiver *r = ctx;
+    struct xl_arrival *a = ctx;
 
-    xl_link_recovered(&r->link);
-    xl_note("`%s` goes on", r->config.name);
+    xl_link_recovered(&a->link);
+    xl_note("`%s` goes on", a->name);
 }
 
 /* ---- Setting it up ----------------------------------------------------------------- */
@@ -149,46 +149,64 @@ static int watch(int epoll_fd, int fd)
     return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
-int xl_receiver_open_requests(struct xl_receiver *r)
+void xl_arrival_init(struct xl_arrival *a)
 {
-    int rc = xl_control_open(r->global->local_dir, r->config.name, handle, r,
-                             &r->server);
+    *a = (struct xl_arrival){
+        .recv_fd = -1,
+        .send_fd = -1,
+        .signal_fd = -1,
+        .watch_fd = -1,
+    };
+    xl_link_init(&a->link, NULL);
+}
+
+int xl_arrival_open(struct xl_arrival *a, const char *place, const char *key)
+{
+    int rc = xl_control_open(place, key, handle, a, &a->server);
 
     if ( rc )
         return rc;
-    r->watch_fd = epoll_create1(EPOLL_CLOEXEC);
-    if ( r->watch_fd < 0 )
+    a->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+    if ( a->watch_fd < 0 )
         return -errno;
-    rc = watch(r->watch_fd, r->signal_fd);
-    return rc ? rc : watch(r->watch_fd, xl_control_fd(r->server));
+    rc = watch(a->watch_fd, a->signal_fd);
+    return rc ? rc : watch(a->watch_fd, xl_control_fd(a->server));
 }
 
-void xl_receiver_close_requests(struct xl_receiver *r)
+void xl_arrival_close(struct xl_arrival *a)
 {
-    if ( r->watch_fd >= 0 )
-        close(r->watch_fd);
-    r->watch_fd = -1;
-    xl_control_close(r->server);
-    r->server = NULL;
+    if ( a->watch_fd >= 0 )
+        close(a->watch_fd);
+    a->watch_fd = -1;
+    xl_control_close(a->server);
+    a->server = NULL;
 }
 
-void xl_receiver_fill_params(struct xl_receiver *r,
-                             struct xc_sr_restore_params *params)
+void xl_arrival_fill_params(struct xl_arrival *a,
+                            struct xc_sr_restore_params *params)
 {
-    xl_link_init(&r->link, r->control);
-    params->control = r->control;
-    params->watch = (struct xc_sr_watch){ .fd = r->watch_fd,
+    xl_link_init(&a->link, a->control);
+    params->control = a->control;
+    params->watch = (struct xc_sr_watch){ .fd = a->watch_fd,
                                           .on_ready = on_request,
-                                          .ctx = r };
-    params->progress = on_progress;
-    params->progress_ctx = r;
+                                          .ctx = a };
+    params->progress = xl_arrival_on_progress;
+    params->progress_ctx = a;
     params->recovery = (struct xc_sr_recovery){
-        .enabled = r->recovery_wait_s != 0,
-        .pause = r->pause_on_loss,
+        .enabled = a->recovery_wait_s != 0,
+        .pause = a->pause_on_loss,
         .lost = on_lost,
         .recovered = on_recovered,
-        .ctx = r,
+        .ctx = a,
     };
-    if ( r->recovery_wait_s != XL_RECOVERY_WAIT_FOR_EVER )
-        params->recovery.timeout_us = r->recovery_wait_s * UINT64_C(1000000);
+    if ( a->recovery_wait_s != XL_RECOVERY_WAIT_FOR_EVER )
+        params->recovery.timeout_us = a->recovery_wait_s * UINT64_C(1000000);
+}
+
+void xl_arrival_note_record(struct xl_arrival *a, enum xc_sr_owner owner,
+                            const uint8_t session[16], uint64_t epoch)
+{
+    a->owner = owner;
+    memcpy(a->session, session, sizeof(a->session));
+    a->epoch = epoch;
 }

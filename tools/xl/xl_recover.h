@@ -43,6 +43,20 @@ struct xl_recover_wish
 int xl_recover_connect(const struct xl_recover_wish *wish,
                        struct xl_child *child_r, char *why, size_t why_len);
 
+/* What `migrate-recover` is made of.  An exit status after a line if there is
+ * no migration of that name to be recovered. */
+int xl_recover_check_record(const char *place, const char *key,
+                            const char *name,
+                            struct xl_journal_record *record_r);
+void xl_recover_prepare(struct xl_migration *m,
+                        const struct xl_recover_args *args,
+                        const struct xl_journal_record *record);
+/* m->target leads to the other end.  go_on: takes the place of a source that
+ * is gone; m->from and m->child are there. */
+int xl_recover_run(struct xl_migration *m, const struct xl_recover_args *args,
+                   const struct xl_journal_record *record,
+                   int (*go_on)(struct xl_migration *m));
+
 /* ---- xl_recover_receive.c ---- */
 
 /* What only the layer below knows of a guest whose receiver is gone. */

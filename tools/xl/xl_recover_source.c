@@ -184,20 +184,20 @@ static int hand_over(const struct xl_migration *m,
 
 /* ---- In its place --------------------------------------------------------------- */
 
-static int check_record(const struct xl_recover_args *args,
-                        const struct xl_global *global,
-                        struct xl_journal_record *record_r)
+int xl_recover_check_record(const char *place, const char *key,
+                            const char *name,
+                            struct xl_journal_record *record_r)
 {
-    int rc = xl_journal_read(global->local_dir, args->name, record_r);
+    int rc = xl_journal_read(place, key, record_r);
 
     if ( rc )
         xl_error("no migration of `%s` from %s is known, so none can be "
                  "recovered",
-                 args->name, global->local_dir);
+                 name, place);
     else if ( !record_r->at_source )
         xl_error("`%s` came to %s; `migrate-recover` is for the host it came "
                  "from",
-                 args->name, global->local_dir);
+                 name, place);
     else if ( record_r->owner != XC_SR_OWNER_COMMITTED )
         xl_error("nothing is to be recovered: %s",
                  xl_status_advice(true, record_r->owner,
@@ -223,11 +223,10 @@ static int resolve(struct xl_migration *m, const struct xl_recover_args *args,
                : 0;
 }
 
-static void prepare(struct xl_migration *m, const struct xl_recover_args *args,
-                    const struct xl_journal_record *record)
+void xl_recover_prepare(struct xl_migration *m,
+                        const struct xl_recover_args *args,
+                        const struct xl_journal_record *record)
 {
-    m->place = m->global->local_dir;
-    m->key = args->name;
     m->args.name = args->name;
     m->args.dest = args->dest;
     m->args.carrier = args->carrier;
@@ -245,8 +244,9 @@ static void prepare(struct xl_migration *m, const struct xl_recover_args *args,
     memcpy(m->session, record->session, sizeof(m->session));
 }
 
-static int recover(struct xl_migration *m, const struct xl_recover_args *args,
-                   const struct xl_journal_record *record)
+int xl_recover_run(struct xl_migration *m, const struct xl_recover_args *args,
+                   const struct xl_journal_record *record,
+                   int (*go_on)(struct xl_migration *m))
 {
     const struct xl_recover_wish wish = {
         .target = &m->target,
@@ -280,7 +280,7 @@ static int recover(struct xl_migration *m, const struct xl_recover_args *args,
     m->from.owner = record->owner;
     m->from.epoch = record->epoch;
     memcpy(m->from.session, record->session, sizeof(m->from.session));
-    return xl_migrate_go_on(m);
+    return go_on(m);
 }
 
 int xl_cmd_migrate_recover(const struct xl_global *global, int argc,
@@ -303,16 +303,19 @@ int xl_cmd_migrate_recover(const struct xl_global *global, int argc,
             xl_usage_error(command, "`%s` cannot be a guest's name", args.name);
     else
     {
-        status = check_record(&args, global, &record);
+        status = xl_recover_check_record(global->local_dir, args.name,
+                                         args.name, &record);
         if ( !status )
         {
-            prepare(m, &args, &record);
+            m->place = global->local_dir;
+            m->key = args.name;
+            xl_recover_prepare(m, &args, &record);
             status = resolve(m, &args, command);
         }
         if ( !status && xl_signals_init(&m->signal_fd) )
             status = XL_EXIT_FAILED;
         if ( !status )
-            status = recover(m, &args, &record);
+            status = xl_recover_run(m, &args, &record, xl_migrate_go_on);
         xl_migrate_dispose(m);
     }
     free(m);

@@ -10,7 +10,7 @@
  * has said so before the guest was touched: then the system's xl migrates,
  * unless --postcopy=require was given.
  */
-#include "xl_xen.h"
+#include "xl_xen_migrate.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -22,27 +22,12 @@
 #include <libxl_event.h>
 
 #include "frames.h"
-#include "libxl_postcopy.h"
-#include "xl_migrate.h"
+#include "xl_recover.h"
 #include "xl_signals.h"
-#include "xl_xen_record.h"
 
 /* A receiver has nothing left to do when the engine is done. */
 #define CHILD_END_TIMEOUT_MS  10000
 #define CHILD_FAIL_TIMEOUT_MS 3000
-
-struct xl_xen_migration
-{
-    struct xl_migration m; /* what it has in common with a local one */
-    libxl_ctx *ctx;
-    struct xl_xen_domain domain;
-    char away[XL_XEN_NAME_MAX + 20]; /* its name once it has left */
-    char *config_json;
-    struct xl_xen_record record;
-    struct libxl_postcopy_send_result sent;
-    bool renamed;
-    bool fall_back; /* nothing was touched, and stock can do it */
-};
 
 /* ---- Before anything is touched ------------------------------------------------ */
 
@@ -59,7 +44,7 @@ static int refuse(struct xl_xen_migration *x, uint32_t reason, const char *why)
 static int check_state(const struct xl_xen_migration *x)
 {
     const libxl_dominfo *info = &x->domain.info;
-    const char *name = x->domain.name;
+    const char *name = x->name;
 
     if ( x->domain.domid == 0 )
         xl_error("domain 0 cannot be migrated");
@@ -67,12 +52,9 @@ static int check_state(const struct xl_xen_migration *x)
         xl_error("`%s` cannot be migrated: it %s", name,
                  info->dying ? "is being destroyed"
                  : info->shutdown_reason == LIBXL_SHUTDOWN_REASON_SUSPEND
-                     ? "is suspended"
+                     ? "is suspended (`xl migrate-resume` runs it again, if a "
+                       "migration that was killed has left it so)"
                      : "has shut down");
-    else if ( info->paused && info->domain_type == LIBXL_DOMAIN_TYPE_PVH )
-        xl_error("`%s` is paused and could not answer the request to suspend: "
-                 "`xl unpause` it first",
-                 name);
     else
         return 0;
     return XL_EXIT_FAILED;
@@ -82,7 +64,7 @@ static int check_state(const struct xl_xen_migration *x)
 static int check_records(const struct xl_xen_migration *x)
 {
     struct xl_journal_record record;
-    const char *name = x->domain.name;
+    const char *name = x->name;
 
     if ( xl_xen_pages_missing(x->domain.uuid, x->domain.domid) )
     {
@@ -112,6 +94,15 @@ static int check_config(struct xl_xen_migration *x)
     libxl_domain_config_init(&config);
     status = xl_xen_config_get(x->ctx, &x->m.args, x->domain.domid, &config,
                                &x->config_json);
+    /* An HVM guest without drivers of its own is suspended from outside. */
+    if ( !status && x->domain.info.paused &&
+         config.c_info.type == LIBXL_DOMAIN_TYPE_PVH )
+    {
+        xl_error("`%s` is paused and could not answer the request to suspend: "
+                 "`xl unpause` it first",
+                 x->name);
+        status = XL_EXIT_FAILED;
+    }
     if ( !status &&
          libxl_postcopy_config_check(&config, &reason, why, sizeof(why)) )
         status = refuse(x, reason, why);
@@ -129,6 +120,7 @@ static int look(struct xl_xen_migration *x)
         status = xl_xen_find(x->ctx, m->args.name, &x->domain);
     if ( status )
         return status;
+    snprintf(x->name, sizeof(x->name), "%s", x->domain.name);
     snprintf(x->away, sizeof(x->away), "%s%s", x->domain.name,
              XL_XEN_SUFFIX_MIGRATEDAWAY);
     status = check_state(x);
@@ -143,23 +135,26 @@ static int look(struct xl_xen_migration *x)
 
 static int resolve_target(struct xl_migration *m)
 {
-    char arguments[160], timeout[32] = "";
+    char *extras = xl_receiver_arguments(&m->receiver), *arguments = NULL;
     struct xl_remote_wish wish = {
         .host = m->args.dest,
         .carrier = m->args.carrier,
         .remote_xl = m->args.remote_xl,
-        .arguments = arguments,
     };
+    int rc = -ENOMEM;
 
-    if ( m->args.timeout_s )
-        snprintf(timeout, sizeof(timeout), " --timeout %u", m->args.timeout_s);
-    snprintf(arguments, sizeof(arguments), "%smigrate-receive --postcopy%s%s%s",
-             m->global->verbose > 1    ? "-vv "
-             : m->global->verbose == 1 ? "-v "
-                                       : "",
-             m->args.paused ? " -p" : "", m->args.no_monitor ? " -e" : "",
-             timeout);
-    return xl_remote_command(&wish, &m->target.command);
+    if ( extras && asprintf(&arguments, "%smigrate-receive --postcopy%s%s",
+                            m->global->verbose > 1    ? "-vv "
+                            : m->global->verbose == 1 ? "-v "
+                                                      : "",
+                            m->args.no_monitor ? " -e" : "", extras) >= 0 )
+    {
+        wish.arguments = arguments;
+        rc = xl_remote_command(&wish, &m->target.command);
+        free(arguments);
+    }
+    free(extras);
+    return rc;
 }
 
 /* libxl collects every child of this process; the carrier is ours. */
@@ -176,16 +171,15 @@ static const libxl_childproc_hooks child_hooks = {
     .reaped_callback = on_reaped,
 };
 
-static int take_hold(struct xl_xen_migration *x)
+int xl_xen_migration_take_hold(struct xl_xen_migration *x)
 {
     struct xl_migration *m = &x->m;
-    const char *name = x->domain.name;
-    int rc = xl_xen_record_open(&x->record, x->domain.uuid, name, true);
+    int rc = xl_xen_record_open(&x->record, x->domain.uuid, x->name, true);
 
     if ( rc == -EBUSY )
         xl_error("another migration of `%s` is under way; `xl migrate-status "
                  "%s` shows it",
-                 name, name);
+                 x->name, x->name);
     if ( rc )
         return XL_EXIT_FAILED;
     x->record.journal.domid = x->domain.domid;
@@ -195,7 +189,16 @@ static int take_hold(struct xl_xen_migration *x)
     m->key = x->record.uuid;
     rc = xl_migrate_open_requests(m);
     if ( !rc )
-        rc = resolve_target(m);
+        return 0;
+    xl_error("cannot take requests for `%s`: %s", x->name, strerror(-rc));
+    return XL_EXIT_FAILED;
+}
+
+static int start_carrier(struct xl_xen_migration *x)
+{
+    struct xl_migration *m = &x->m;
+    int rc = resolve_target(m);
+
     if ( !rc )
         rc = xl_child_start(&m->target, &m->receiver, &m->child);
     if ( !rc )
@@ -203,8 +206,8 @@ static int take_hold(struct xl_xen_migration *x)
         libxl_childproc_setmode(x->ctx, &child_hooks, x);
         return 0;
     }
-    xl_error("cannot begin to migrate `%s`: %s; it goes on running here", name,
-             strerror(-rc));
+    xl_error("cannot begin to migrate `%s`: %s; it goes on running here",
+             x->name, strerror(-rc));
     return XL_EXIT_FAILED;
 }
 
@@ -260,9 +263,11 @@ static int put_record(void *ctx, enum xc_sr_owner owner,
     struct xl_xen_migration *x = ctx;
     int rc = xl_xen_record_put(&x->record, owner, session, epoch);
 
-    if ( !rc )
-        x->m.owner = owner;
-    return rc;
+    if ( rc )
+        return rc;
+    x->m.owner = owner;
+    memcpy(x->m.session, session, sizeof(x->m.session));
+    return 0;
 }
 
 static void on_progress(void *ctx, const struct xc_sr_progress *p)
@@ -284,7 +289,7 @@ static void on_request(void *ctx)
 static int before_commit(void *ctx)
 {
     struct xl_xen_migration *x = ctx;
-    int rc = xl_xen_rename(x->ctx, x->domain.domid, x->domain.name, x->away);
+    int rc = xl_xen_rename(x->ctx, x->domain.domid, x->name, x->away);
 
     if ( rc )
         xl_error("cannot call the copy here %s (%s)", x->away,
@@ -295,36 +300,44 @@ static int before_commit(void *ctx)
     return rc;
 }
 
-static int run(struct xl_xen_migration *x)
+void xl_xen_migration_fill_params(struct xl_xen_migration *x,
+                                  struct xc_sr_save_params *params)
 {
     struct xl_migration *m = &x->m;
+
+    *params = (struct xc_sr_save_params){
+        .send_fd = m->child.send_fd,
+        .recv_fd = m->child.recv_fd,
+        .stream_version = m->args.stream_version,
+        .policy = m->args.policy,
+        .max_bandwidth_bytes_per_s = m->args.bandwidth_bytes_per_s,
+        .max_postcopy_bandwidth_bytes_per_s =
+            m->args.postcopy_bandwidth_bytes_per_s,
+        .journal = { .put = put_record, .ctx = x },
+        .control = m->control,
+        .watch = { .fd = m->watch_fd, .on_ready = on_request, .ctx = x },
+        .log = &m->log,
+        .progress = on_progress,
+        .progress_ctx = x,
+        .ready_timeout_us = m->timeout_us,
+    };
+    xl_migration_recovery(m, &params->recovery);
+}
+
+static int run(struct xl_xen_migration *x)
+{
     struct libxl_postcopy_send_params params = {
         .domid = x->domain.domid,
-        .save = {
-            .send_fd = m->child.send_fd,
-            .recv_fd = m->child.recv_fd,
-            .stream_version = m->args.stream_version,
-            .policy = m->args.policy,
-            .max_bandwidth_bytes_per_s = m->args.bandwidth_bytes_per_s,
-            .max_postcopy_bandwidth_bytes_per_s =
-                m->args.postcopy_bandwidth_bytes_per_s,
-            .journal = { .put = put_record, .ctx = x },
-            .control = m->control,
-            .watch = { .fd = m->watch_fd, .on_ready = on_request, .ctx = x },
-            .log = &m->log,
-            .progress = on_progress,
-            .progress_ctx = x,
-            .ready_timeout_us = m->timeout_us,
-        },
-        .debug = m->args.debug,
+        .debug = x->m.args.debug,
         .before_commit = before_commit,
         .ctx = x,
     };
     int rc;
 
+    xl_xen_migration_fill_params(x, &params.save);
     xl_xen_complaint_reset();
     rc = libxl_postcopy_send(x->ctx, &params, &x->sent);
-    m->result = x->sent.engine;
+    x->m.result = x->sent.engine;
     return rc;
 }
 
@@ -340,8 +353,7 @@ static int finish_done(struct xl_xen_migration *x)
     if ( libxl_domain_destroy(x->ctx, x->domain.domid, NULL) )
         xl_error("`%s` runs at %s, but its copy here, %s, cannot be removed "
                  "(%s): xl destroy %s",
-                 x->domain.name, m->args.dest, x->away, xl_xen_complaint(),
-                 x->away);
+                 x->name, m->args.dest, x->away, xl_xen_complaint(), x->away);
     else
         xl_xen_record_forget(&x->record);
     xl_child_end(&m->child, CHILD_END_TIMEOUT_MS, false, &status);
@@ -355,8 +367,8 @@ static bool make_itself_again(struct xl_xen_migration *x)
                 !libxl_postcopy_resume(x->ctx, x->domain.domid);
 
     if ( x->renamed &&
-         xl_xen_rename(x->ctx, x->domain.domid, x->away, x->domain.name) )
-        xl_error("`%s` is still called %s here (%s)", x->domain.name, x->away,
+         xl_xen_rename(x->ctx, x->domain.domid, x->away, x->name) )
+        xl_error("`%s` is still called %s here (%s)", x->name, x->away,
                  xl_xen_complaint());
     /* Whoever watched it has left when it suspended. */
     if ( runs && x->sent.suspended && !x->m.args.no_monitor )
@@ -367,7 +379,7 @@ static bool make_itself_again(struct xl_xen_migration *x)
 static int finish_resumed(struct xl_xen_migration *x)
 {
     struct xl_migration *m = &x->m;
-    const char *name = x->domain.name;
+    const char *name = x->name;
     int status;
     bool runs = make_itself_again(x);
 
@@ -390,7 +402,7 @@ static int finish_resumed(struct xl_xen_migration *x)
 static int finish_unknown(struct xl_xen_migration *x)
 {
     struct xl_migration *m = &x->m;
-    const char *name = x->domain.name;
+    const char *name = x->name;
     int status;
 
     xl_child_end(&m->child, CHILD_FAIL_TIMEOUT_MS, false, &status);
@@ -404,7 +416,7 @@ static int finish_unknown(struct xl_xen_migration *x)
     return XL_EXIT_UNKNOWN;
 }
 
-static int finish(struct xl_xen_migration *x, int rc)
+int xl_xen_migration_finish(struct xl_xen_migration *x, int rc)
 {
     struct xl_migration *m = &x->m;
 
@@ -415,6 +427,7 @@ static int finish(struct xl_xen_migration *x, int rc)
     /* A failure before anything was recorded: it was ours all along. */
     if ( rc && m->owner == XC_SR_OWNER_NONE )
         m->owner = XC_SR_OWNER_RESUMED;
+    xl_migration_end_link(m);
     xl_log_release(m->why[0] ? m->why : NULL);
     if ( m->owner == XC_SR_OWNER_DONE )
         return finish_done(x);
@@ -431,17 +444,26 @@ static int migrate(struct xl_xen_migration *x)
     int status = look(x);
 
     if ( !status )
-        status = take_hold(x);
+        status = xl_xen_migration_take_hold(x);
+    if ( !status )
+        status = start_carrier(x);
     if ( status )
         return status;
-    xl_progress_init(&m->progress, m->args.progress, x->domain.name);
+    xl_progress_init(&m->progress, m->args.progress, x->name);
     if ( greet(x) )
         m->result.owner = m->owner = XC_SR_OWNER_RESUMED;
-    status = finish(x, m->why[0] ? -EIO : run(x));
-    return status;
+    return xl_xen_migration_finish(x, m->why[0] ? -EIO : run(x));
 }
 
-static void dispose(struct xl_xen_migration *x)
+void xl_xen_migration_init(struct xl_xen_migration *x,
+                           const struct xl_global *global)
+{
+    xl_migration_init(&x->m, global);
+    x->record.lock_fd = x->record.journal.dir_fd = -1;
+    libxl_dominfo_init(&x->domain.info);
+}
+
+void xl_xen_migration_dispose(struct xl_xen_migration *x)
 {
     struct xl_migration *m = &x->m;
     int status;
@@ -505,9 +527,7 @@ int xl_cmd_xen_migrate(const struct xl_global *global, int argc, char **argv)
 
     if ( !x )
         return XL_EXIT_FAILED;
-    xl_migration_init(&x->m, global);
-    x->record.lock_fd = x->record.journal.dir_fd = -1;
-    libxl_dominfo_init(&x->domain.info);
+    xl_xen_migration_init(x, global);
     if ( xl_migrate_args_parse_xen(argc, argv, &x->m.args, why, sizeof(why)) )
     {
         free(x);
@@ -520,7 +540,7 @@ int xl_cmd_xen_migrate(const struct xl_global *global, int argc, char **argv)
     if ( !status )
     {
         status = migrate(x);
-        dispose(x);
+        xl_xen_migration_dispose(x);
         xl_migration_tell_story(&x->m, status, NULL);
         xl_migration_close_stats(&x->m);
         status = go_on_without(x, status);

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -360,6 +361,8 @@ static int detach(void)
     if ( pid )
         _exit(pid < 0 ? XL_EXIT_FAILED : XL_EXIT_DONE);
     unsetenv("LIBXL_SAVE_HELPER");
+    /* It was run as /proc/self/exe. */
+    (void)prctl(PR_SET_NAME, "xl");
     fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if ( fd >= 0 )
     {

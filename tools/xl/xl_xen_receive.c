@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "frames.h"
@@ -33,6 +34,8 @@
 /* Somebody else may be creating a large domain. */
 #define LOCK_TIMEOUT_US     UINT64_C(300000000)
 #define COURTESY_TIMEOUT_US UINT64_C(5000000)
+/* A receiver that gives up destroys its guest. */
+#define GIVE_WAY_US         UINT64_C(20000000)
 /* An event channel that no guest has: who wants to suspend it through that
  * one, as every stock save does, is told at once that it is not there. */
 #define NO_SUCH_CHANNEL     "1000000"
@@ -43,8 +46,7 @@ struct xl_xen_receiver
     struct xl_receive_args args;
     struct xc_sr_log log;
     uint64_t timeout_us;
-    int recv_fd, send_fd, signal_fd;
-    struct xc_sr_control *control;
+    struct xl_arrival arrival;
     struct libxl_postcopy__frames frames;
     libxl_ctx *ctx; /* NULL once the guest runs */
     libxl_domain_config config;
@@ -56,14 +58,6 @@ struct xl_xen_receiver
     struct libxl_postcopy_receive_result result;
 };
 
-static void on_signal(void *ctx)
-{
-    struct xl_xen_receiver *r = ctx;
-
-    if ( xl_signals_take(r->signal_fd) )
-        (void)xc_sr_control_abort(r->control);
-}
-
 /* ---- What stands before libxl's header -------------------------------------------- */
 
 static int read_opening(struct xl_xen_receiver *r)
@@ -74,8 +68,8 @@ static int read_opening(struct xl_xen_receiver *r)
 
     libxl_postcopy__frames_init(&r->frames, LIBXL_PC_START_XL);
     while ( !rc && ev != LIBXL_PC_EV_XL_HEADER )
-        rc = xl_read_frames(r->recv_fd, &r->frames, deadline_us, r->signal_fd,
-                            &ev);
+        rc = xl_read_frames(r->arrival.recv_fd, &r->frames, deadline_us,
+                            r->arrival.signal_fd, &ev);
     if ( !rc )
         rc = xl_xen_config_parse(r->ctx, r->frames.xl.config,
                                  r->frames.xl.config_len, &r->config);
@@ -133,16 +127,45 @@ static int clear_stale(struct xl_xen_receiver *r)
     return libxl_domain_destroy(r->ctx, domid, NULL) ? -EIO : 0;
 }
 
+/* A receiver that only waits for a source which comes again gives up. */
+static int take_record(struct xl_xen_receiver *r, const char *uuid)
+{
+    const struct timespec pause = { .tv_nsec = 50000000 };
+    uint64_t deadline_us = xl_now_us() + GIVE_WAY_US;
+    char answer[XL_CONTROL_ANSWER_MAX] = "";
+    int rc = xl_xen_record_open(&r->record, uuid, r->name, false);
+
+    if ( rc != -EBUSY ||
+         xl_control_ask(xl_xen_place(false), uuid, "give-way", answer,
+                        sizeof(answer)) ||
+         strcmp(answer, "ok") )
+        return rc;
+    while ( rc == -EBUSY && xl_now_us() < deadline_us )
+    {
+        (void)nanosleep(&pause, NULL);
+        xl_xen_record_close(&r->record);
+        rc = xl_xen_record_open(&r->record, uuid, r->name, false);
+    }
+    return rc;
+}
+
 static int make_room(struct xl_xen_receiver *r)
 {
     char uuid[XL_XEN_UUID_LEN];
     int rc;
 
     xl_xen_uuid_text(&r->config.c_info.uuid, uuid);
-    rc = xl_xen_record_open(&r->record, uuid, r->name, false);
+    rc = take_record(r, uuid);
     if ( rc == -EBUSY )
         xl_error("another migration of `%s` to this host is under way",
                  r->name);
+    r->arrival.name = r->name;
+    if ( !rc )
+    {
+        rc = xl_arrival_open(&r->arrival, xl_xen_place(false), uuid);
+        if ( rc )
+            xl_error("cannot take requests: %s", strerror(-rc));
+    }
     if ( !rc )
         rc = check_name(r);
     if ( !rc )
@@ -251,20 +274,35 @@ static void on_running(void *ctx, uint32_t domid)
     harden();
 }
 
+static int put_record(void *ctx, enum xc_sr_owner owner,
+                      const uint8_t session[16], uint64_t epoch)
+{
+    struct xl_xen_receiver *r = ctx;
+    int rc = xl_xen_record_put(&r->record, owner, session, epoch);
+
+    if ( !rc )
+        xl_arrival_note_record(&r->arrival, owner, session, epoch);
+    return rc;
+}
+
+static void on_progress(void *ctx, const struct xc_sr_progress *p)
+{
+    struct xl_xen_receiver *r = ctx;
+
+    xl_arrival_on_progress(&r->arrival, p);
+    xl_xen_record_progress(&r->record, p);
+}
+
 static int run(struct xl_xen_receiver *r)
 {
     struct libxl_postcopy_receive_params params = {
         .config = &r->config,
         .restore = {
-            .recv_fd = r->recv_fd,
-            .send_fd = r->send_fd,
+            .recv_fd = r->arrival.recv_fd,
+            .send_fd = r->arrival.send_fd,
             .leave_paused = r->args.paused,
-            .journal = { .put = xl_xen_record_put, .ctx = &r->record },
-            .control = r->control,
-            .watch = { .fd = r->signal_fd, .on_ready = on_signal, .ctx = r },
+            .journal = { .put = put_record, .ctx = r },
             .log = &r->log,
-            .progress = xl_xen_record_progress,
-            .progress_ctx = &r->record,
         },
         .created = on_created,
         .prepared = on_prepared,
@@ -272,6 +310,9 @@ static int run(struct xl_xen_receiver *r)
         .ctx = r,
     };
 
+    xl_arrival_fill_params(&r->arrival, &params.restore);
+    params.restore.progress = on_progress;
+    params.restore.progress_ctx = r;
     if ( r->args.timeout_s )
     {
         params.restore.commit_timeout_us = r->timeout_us;
@@ -288,12 +329,12 @@ static int wait_for_permission(struct xl_xen_receiver *r)
 {
     uint64_t deadline_us = xl_now_us() + r->timeout_us;
     char got[80] = "";
-    int rc = xl_write_exact(r->send_fd, XL_TEXT_READY, sizeof(XL_TEXT_READY),
-                            deadline_us, -1);
+    int rc = xl_write_exact(r->arrival.send_fd, XL_TEXT_READY,
+                            sizeof(XL_TEXT_READY), deadline_us, -1);
 
     if ( !rc )
-        rc = xl_expect(r->recv_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO), deadline_us,
-                       r->signal_fd, got);
+        rc = xl_expect(r->arrival.recv_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO),
+                       deadline_us, r->arrival.signal_fd, got);
     if ( rc )
         xl_error("the sender did not permit `%s` to run here: %s", r->name,
                  rc == -EPIPE ? "it ended the connection" : strerror(-rc));
@@ -320,7 +361,8 @@ static void report(struct xl_xen_receiver *r, uint8_t status)
 
     memcpy(text, XL_TEXT_REPORT, sizeof(XL_TEXT_REPORT));
     text[sizeof(XL_TEXT_REPORT)] = status;
-    if ( xl_write_exact(r->send_fd, text, sizeof(text), deadline_us, -1) )
+    if ( xl_write_exact(r->arrival.send_fd, text, sizeof(text), deadline_us,
+                        -1) )
         xl_error("the sender does not learn that `%s` %s", r->name,
                  status ? "failed to start" : "runs here");
 }
@@ -349,7 +391,7 @@ static int finish_plain(struct xl_xen_receiver *r)
         xl_xen_record_forget(&r->record);
     /* Only a copy that is gone gives the sender its guest back. */
     if ( gone && permitted )
-        (void)xl_write_exact(r->send_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO),
+        (void)xl_write_exact(r->arrival.send_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO),
                              xl_now_us() + COURTESY_TIMEOUT_US, -1);
     return XL_EXIT_FAILED;
 }
@@ -415,7 +457,7 @@ static int finish(struct xl_xen_receiver *r, int rc)
 static int begin(struct xl_xen_receiver *r)
 {
     char why[300] = "", shim[PATH_MAX];
-    int rc = xl_channel_take(&r->recv_fd, &r->send_fd);
+    int rc = xl_channel_take(&r->arrival.recv_fd, &r->arrival.send_fd);
 
     if ( !rc )
         rc = xl_xen_check_place(why, sizeof(why));
@@ -423,9 +465,9 @@ static int begin(struct xl_xen_receiver *r)
         rc = libxl_postcopy_init(xl_xen_shim(shim, sizeof(shim)), why,
                                  sizeof(why));
     if ( !rc )
-        rc = xl_channel_outlive_sender(&r->signal_fd);
+        rc = xl_channel_outlive_sender(&r->arrival.signal_fd);
     if ( !rc )
-        rc = xc_sr_control_new(&r->control);
+        rc = xc_sr_control_new(&r->arrival.control);
     if ( rc )
         xl_error("cannot start: %s", *why ? why : strerror(-rc));
     return rc;
@@ -440,26 +482,32 @@ static int receive(struct xl_xen_receiver *r)
     status = xl_xen_open(r->global, &r->ctx);
     if ( status )
         return status;
-    rc = xl_write_exact(r->send_fd, XL_TEXT_BANNER, sizeof(XL_TEXT_BANNER) - 1,
-                        xl_now_us() + r->timeout_us, -1);
+    rc = xl_write_exact(r->arrival.send_fd, XL_TEXT_BANNER,
+                        sizeof(XL_TEXT_BANNER) - 1, xl_now_us() + r->timeout_us,
+                        -1);
     if ( rc )
         xl_error("the sender does not listen: %s", strerror(-rc));
     if ( !rc )
         rc = read_opening(r);
     if ( !rc )
         rc = make_room(r);
-    return rc ? XL_EXIT_FAILED : finish(r, run(r));
+    if ( rc )
+        return XL_EXIT_FAILED;
+    status = finish(r, run(r));
+    xl_link_end(&r->arrival.link, status == XL_EXIT_DONE ? "done" : "parked");
+    return status;
 }
 
 static void dispose(struct xl_xen_receiver *r)
 {
     unlock(r);
+    xl_arrival_close(&r->arrival);
     xl_xen_record_close(&r->record);
     libxl_domain_config_dispose(&r->config);
     if ( r->ctx )
         libxl_ctx_free(r->ctx);
     libxl_postcopy_fini();
-    xc_sr_control_free(r->control);
+    xc_sr_control_free(r->arrival.control);
     libxl_postcopy__frames_dispose(&r->frames);
 }
 
@@ -476,7 +524,11 @@ int xl_cmd_xen_migrate_receive(const struct xl_global *global, int argc,
     if ( isatty(STDIN_FILENO) )
         return xl_usage_error(command, "standard input is a terminal; `xl "
                                        "migrate` starts this command");
-    r.recv_fd = r.send_fd = r.signal_fd = r.lock_fd = -1;
+    xl_arrival_init(&r.arrival);
+    r.lock_fd = -1;
+    r.arrival.recovery_wait_s = r.args.recovery_wait_s;
+    /* Spinning vCPUs and back ends in dom0 do not wait. */
+    r.arrival.pause_on_loss = r.args.on_loss != XL_ON_LOSS_RUN;
     r.record.lock_fd = r.record.journal.dir_fd = -1;
     r.timeout_us =
         (r.args.timeout_s ? r.args.timeout_s : XL_DEFAULT_TIMEOUT_S) *
@@ -484,7 +536,9 @@ int xl_cmd_xen_migrate_receive(const struct xl_global *global, int argc,
     libxl_domain_config_init(&r.config);
     xl_set_message_prefix("xl migrate-receive: ");
     xl_log_init(global, &r.log);
-    status = receive(&r);
+    status = r.args.recover
+                 ? xl_xen_recover_receive(global, &r.args, r.timeout_us, &r.log)
+                 : receive(&r);
     dispose(&r);
     return status;
 }

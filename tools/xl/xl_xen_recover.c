@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_xen_recover.c: `xl migrate-recover DOMAIN HOST`: a new connection for a
+ * migration of a Xen guest that lost its own after the hand-over, brought to
+ * the process that waits with the guest.  If that process is gone, this one
+ * opens the suspended guest and becomes the source: libxl's part of the
+ * stream is long over, so the engine alone is needed.  And `xl migrate-resume
+ * DOMAIN`, by which an operator ends the waiting.
+ */
+#include "xl_xen_migrate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "xenpostcopy_xen.h"
+#include "xl_recover.h"
+#include "xl_signals.h"
+
+/* ---- The other end ---------------------------------------------------------------- */
+
+struct answerer
+{
+    libxl_ctx *ctx;
+    const char *uuid;
+};
+
+static bool same_uuid(const libxl_dominfo *info, const char *uuid)
+{
+    char text[XL_XEN_UUID_LEN];
+
+    xl_xen_uuid_text(&info->uuid, text);
+    return !strcmp(text, uuid);
+}
+
+/* Its receiver is gone and the guest, which never ran here, may be left. */
+static int fence(void *ctx)
+{
+    struct answerer *a = ctx;
+    int i, nr = 0, rc = 0;
+    libxl_dominfo *list = libxl_list_domain(a->ctx, &nr);
+
+    if ( !list )
+        return -EIO;
+    for ( i = 0; i < nr; i++ )
+        if ( same_uuid(&list[i], a->uuid) && list[i].paused && !list[i].dying &&
+             libxl_domain_destroy(a->ctx, list[i].domid, NULL) )
+            rc = -EIO;
+    libxl_dominfo_list_free(list, nr);
+    return rc;
+}
+
+/* Which pages of it are missing only its receiver could tell. */
+static bool is_whole(void *ctx)
+{
+    (void)ctx;
+    return false;
+}
+
+int xl_xen_recover_receive(const struct xl_global *global,
+                           const struct xl_receive_args *args,
+                           uint64_t timeout_us, const struct xc_sr_log *log)
+{
+    struct answerer a = { .uuid = args->recover };
+    const struct xl_recover_guest guest = {
+        .place = xl_xen_place(false),
+        .key = a.uuid,
+        .name = a.uuid,
+        .fence = fence,
+        .is_whole = is_whole,
+        .ctx = &a,
+        .timeout_us = timeout_us,
+        .log = log,
+    };
+    int recv_fd = -1, send_fd = -1, signal_fd = -1;
+    int status, rc = xl_channel_take(&recv_fd, &send_fd);
+
+    if ( !rc )
+        rc = xl_channel_outlive_sender(&signal_fd);
+    if ( rc )
+    {
+        xl_error("cannot start: %s", strerror(-rc));
+        return XL_EXIT_FAILED;
+    }
+    status = xl_xen_open(global, &a.ctx);
+    if ( status )
+        return status;
+    status = xl_recover_serve(&guest, recv_fd, send_fd);
+    libxl_ctx_free(a.ctx);
+    return status;
+}
+
+/* ---- In place of a source that is gone ---------------------------------------- */
+
+static int resume(void *ctx)
+{
+    struct xl_xen_migration *x = ctx;
+
+    return libxl_postcopy_resume(x->ctx, x->domain.domid);
+}
+
+static int run(struct xl_xen_migration *x)
+{
+    const struct xc_sr_xen_source_hooks hooks = { .resume = resume, .ctx = x };
+    struct xl_migration *m = &x->m;
+    struct xc_sr_save_params params;
+    int rc;
+
+    xl_xen_migration_fill_params(x, &params);
+    params.from = &m->from;
+    rc = xc_sr_hv_open_xen_source(x->domain.domid, &hooks, &m->log, &params.hv);
+    if ( rc )
+    {
+        m->result.owner = XC_SR_OWNER_COMMITTED;
+        snprintf(m->why, sizeof(m->why), "it cannot be taken hold of here: %s",
+                 strerror(-rc));
+        return rc;
+    }
+    rc = xc_sr_save(&params, &m->result);
+    xc_sr_hv_close(params.hv);
+    return rc;
+}
+
+static int go_on(struct xl_migration *m)
+{
+    struct xl_xen_migration *x = (struct xl_xen_migration *)m;
+    int status = xl_xen_migration_take_hold(x);
+
+    if ( status )
+        return XL_EXIT_UNKNOWN;
+    xl_progress_init(&m->progress, m->args.progress, x->name);
+    /* It was, by the one that is gone. */
+    x->sent.suspended = x->renamed = true;
+    status = run(x);
+    x->sent.engine = m->result;
+    return xl_xen_migration_finish(x, status);
+}
+
+/* ---- The command ----------------------------------------------------------------- */
+
+/* DOMAIN is its proper name or the one it has here now. */
+static int find(struct xl_xen_migration *x, const char *wanted)
+{
+    size_t len;
+    uint32_t domid;
+    int status;
+
+    snprintf(x->away, sizeof(x->away), "%.*s%s", XL_XEN_NAME_MAX, wanted,
+             XL_XEN_SUFFIX_MIGRATEDAWAY);
+    status = xl_xen_find(
+        x->ctx, libxl_name_to_domid(x->ctx, x->away, &domid) ? wanted : x->away,
+        &x->domain);
+    if ( status )
+        return status;
+    snprintf(x->away, sizeof(x->away), "%s", x->domain.name);
+    snprintf(x->name, sizeof(x->name), "%s", x->domain.name);
+    len = strlen(x->name);
+    if ( len > strlen(XL_XEN_SUFFIX_MIGRATEDAWAY) &&
+         !strcmp(x->name + len - strlen(XL_XEN_SUFFIX_MIGRATEDAWAY),
+                 XL_XEN_SUFFIX_MIGRATEDAWAY) )
+        x->name[len - strlen(XL_XEN_SUFFIX_MIGRATEDAWAY)] = '\0';
+    return 0;
+}
+
+static int resolve(struct xl_xen_migration *x)
+{
+    struct xl_migration *m = &x->m;
+    char arguments[120];
+    struct xl_remote_wish wish = {
+        .host = m->args.dest,
+        .carrier = m->args.carrier,
+        .remote_xl = m->args.remote_xl,
+        .arguments = arguments,
+    };
+
+    snprintf(arguments, sizeof(arguments),
+             "migrate-receive --postcopy --recover %s", x->domain.uuid);
+    return xl_remote_command(&wish, &m->target.command) ? XL_EXIT_FAILED : 0;
+}
+
+static int recover(struct xl_xen_migration *x,
+                   const struct xl_recover_args *args)
+{
+    struct xl_migration *m = &x->m;
+    struct xl_journal_record record;
+    int status = xl_xen_open(m->global, &x->ctx);
+
+    if ( !status )
+        status = find(x, args->name);
+    if ( !status )
+        status = xl_recover_check_record(xl_xen_place(true), x->domain.uuid,
+                                         x->name, &record);
+    if ( status )
+        return status;
+    m->place = xl_xen_place(true);
+    m->key = x->domain.uuid;
+    xl_recover_prepare(m, args, &record);
+    m->args.name = x->name;
+    status = resolve(x);
+    if ( !status && xl_signals_init(&m->signal_fd) )
+        status = XL_EXIT_FAILED;
+    return status ? status : xl_recover_run(m, args, &record, go_on);
+}
+
+int xl_cmd_xen_migrate_recover(const struct xl_global *global, int argc,
+                               char **argv)
+{
+    struct xl_xen_migration *x = calloc(1, sizeof(*x));
+    struct xl_recover_args args;
+    char why[256];
+    int status;
+
+    if ( !x )
+        return XL_EXIT_FAILED;
+    xl_xen_migration_init(x, global);
+    if ( xl_recover_args_parse_xen(argc, argv, &args, why, sizeof(why)) )
+        status = xl_usage_error(xl_command_find_xen(argv[0]), "%s", why);
+    else
+    {
+        x->m.args.remote_xl = args.remote_xl;
+        status = recover(x, &args);
+        xl_xen_migration_dispose(x);
+    }
+    free(x);
+    return status;
+}
+
+/* ---- When nobody goes on ------------------------------------------------------------- */
+
+/* Before COMMITTED it never ran anywhere else, and nothing was recorded. */
+static int may_run_here(const struct xl_xen_migration *x)
+{
+    const libxl_dominfo *info = &x->domain.info;
+    struct xl_journal_record record;
+
+    if ( !info->shutdown ||
+         info->shutdown_reason != LIBXL_SHUTDOWN_REASON_SUSPEND )
+        xl_error("`%s` is not suspended here", x->away);
+    else if ( !xl_journal_read(xl_xen_place(true), x->domain.uuid, &record) &&
+              record.owner == XC_SR_OWNER_DONE )
+        xl_error("`%s` is done: it runs at the destination with all its "
+                 "memory; `xl destroy %s`",
+                 x->name, x->away);
+    else
+        return 0;
+    return XL_EXIT_FAILED;
+}
+
+/* The operator has seen to it that it runs nowhere else. */
+static int run_here(struct xl_xen_migration *x)
+{
+    int status = xl_xen_migration_take_hold(x);
+
+    if ( status )
+        return status;
+    if ( libxl_postcopy_resume(x->ctx, x->domain.domid) )
+    {
+        xl_error("`%s` cannot be resumed: %s", x->away, xl_xen_complaint());
+        return XL_EXIT_FAILED;
+    }
+    if ( strcmp(x->name, x->away) &&
+         xl_xen_rename(x->ctx, x->domain.domid, x->away, x->name) )
+        xl_error("`%s` runs, and is still called %s: %s", x->name, x->away,
+                 xl_xen_complaint());
+    (void)xl_xen_start_monitor(x->domain.domid);
+    xl_xen_record_forget(&x->record);
+    return XL_EXIT_DONE;
+}
+
+int xl_cmd_xen_migrate_resume(const struct xl_global *global, int argc,
+                              char **argv)
+{
+    struct xl_xen_migration *x = calloc(1, sizeof(*x));
+    int status;
+
+    if ( !x )
+        return XL_EXIT_FAILED;
+    xl_xen_migration_init(x, global);
+    if ( argc != 2 || argv[1][0] == '-' || !argv[1][0] )
+        status = xl_usage_error(xl_command_find_xen(argv[0]),
+                                "one DOMAIN is wanted");
+    else
+    {
+        status = xl_xen_open(global, &x->ctx);
+        if ( !status )
+            status = find(x, argv[1]);
+        if ( !status )
+            status = may_run_here(x);
+        x->m.args.dest = "nowhere";
+        if ( !status )
+            status = run_here(x);
+        xl_xen_migration_dispose(x);
+    }
+    free(x);
+    return status;
+}
