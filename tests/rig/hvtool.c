@@ -7,6 +7,8 @@
  *   hvtool page DOMID MS       pages everything out that can be, lets the guest
  *                              run for MS ms on what it touches, loads the
  *                              rest while it runs, takes paging down
+ *   hvtool takeover DOMID MS   the same, and the process that began it dies in
+ *                              the middle: another one takes its place
  *   hvtool cost DOMID PAGES    what one page costs to page out and in, one
  *                              call each and in batches, the guest paused
  *
@@ -17,6 +19,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "../../tools/libxc/xc_sr_hv_xen.h"
 #include "../../tools/libxc/xc_sr_stream.h"
@@ -126,6 +130,18 @@ static int read_pages(struct tool *t)
     return rc;
 }
 
+static int open_destination(struct tool *t, uint32_t domid, bool take_over)
+{
+    const struct xc_sr_xen_destination_params params = { .take_over =
+                                                             take_over };
+    int rc =
+        xc_sr_hv_open_xen_destination(domid, &params, &stderr_log, &t->dst);
+
+    if ( !rc )
+        t->x = xc_sr__xen_of(t->dst);
+    return rc;
+}
+
 static int open_both(struct tool *t, uint32_t domid)
 {
     const struct xc_sr_xen_source_hooks hooks = {
@@ -133,15 +149,9 @@ static int open_both(struct tool *t, uint32_t domid)
         .suspend_poll = no_poll,
         .resume = no_suspend,
     };
-    const struct xc_sr_xen_destination_params params = { 0 };
     int rc = xc_sr_hv_open_xen_source(domid, &hooks, &stderr_log, &t->src);
 
-    if ( !rc )
-        rc =
-            xc_sr_hv_open_xen_destination(domid, &params, &stderr_log, &t->dst);
-    if ( !rc )
-        t->x = xc_sr__xen_of(t->dst);
-    return rc;
+    return rc ? rc : open_destination(t, domid, false);
 }
 
 static void close_both(struct tool *t)
@@ -314,56 +324,119 @@ static int in_all(struct tool *t)
     return rc;
 }
 
+/* Contents of a guest that is paused from here on; t->src is closed then. */
+static int take_contents(struct tool *t, uint64_t *hot_r)
+{
+    int rc = find_hot(t);
+
+    if ( !rc )
+        rc = find_pages(t);
+    if ( !rc )
+        rc = read_pages(t);
+    if ( !rc )
+        *hot_r = drop_hot(t);
+    xc_sr_hv_close(t->src); /* what is mapped cannot be paged out */
+    t->src = NULL;
+    return rc;
+}
+
+static int out_and_run(struct tool *t, uint64_t hot, uint64_t ms)
+{
+    uint64_t busy = 0, start_us, us;
+    int rc = paging_on(t);
+
+    if ( rc )
+        return rc;
+    start_us = xc_sr__now_us();
+    rc = out_all(t, &busy);
+    us = xc_sr__now_us() - start_us;
+    if ( rc )
+        return rc;
+    printf("out %llu of %llu pages in %llu us, %llu hot, %llu busy\n",
+           (unsigned long long)t->x->evicted.count,
+           (unsigned long long)(t->nr + hot), (unsigned long long)us,
+           (unsigned long long)hot, (unsigned long long)busy);
+    fflush(stdout);
+    rc = xc_sr__hv_unpause(t->dst, false);
+    return rc ? rc : serve_for(t, ms);
+}
+
+static int in_and_off(struct tool *t)
+{
+    uint64_t served = t->faults;
+    int rc = in_all(t);
+    uint64_t left = t->x->evicted.count;
+
+    if ( !rc )
+        rc = xc_sr__hv_paging_off(t->dst);
+    printf("faults %llu on demand, %llu during the push, %llu foreign, %llu "
+           "drops; left %llu\n",
+           (unsigned long long)served, (unsigned long long)(t->faults - served),
+           (unsigned long long)t->foreign, (unsigned long long)t->drops,
+           (unsigned long long)left);
+    return rc;
+}
+
 static int cmd_page(uint32_t domid, uint64_t ms)
 {
     struct tool t = { 0 };
-    uint64_t busy = 0, hot, start_us, out_us, served, left;
+    uint64_t hot = 0;
     int rc = open_both(&t, domid);
 
-    if ( rc )
-        goto out;
-    rc = find_hot(&t);
     if ( !rc )
-        rc = find_pages(&t);
+        rc = take_contents(&t, &hot);
     if ( !rc )
-        rc = read_pages(&t);
-    if ( rc )
-        goto out;
-    hot = drop_hot(&t);
-    xc_sr_hv_close(t.src); /* what is mapped cannot be paged out */
-    t.src = NULL;
-    rc = paging_on(&t);
-    if ( rc )
-        goto out;
-    start_us = xc_sr__now_us();
-    rc = out_all(&t, &busy);
-    out_us = xc_sr__now_us() - start_us;
-    if ( rc )
-        goto out;
-    left = t.x->evicted.count;
-    printf("out %llu of %llu pages in %llu us, %llu hot, %llu busy\n",
-           (unsigned long long)left, (unsigned long long)(t.nr + hot),
-           (unsigned long long)out_us, (unsigned long long)hot,
-           (unsigned long long)busy);
-    fflush(stdout);
-    rc = xc_sr__hv_unpause(t.dst, false);
+        rc = out_and_run(&t, hot, ms);
     if ( !rc )
-        rc = serve_for(&t, ms);
-    served = t.faults;
-    if ( !rc )
-        rc = in_all(&t);
-    left = t.x->evicted.count;
-    if ( !rc )
-        rc = xc_sr__hv_paging_off(t.dst);
-    printf("faults %llu on demand, %llu during the push, %llu foreign, %llu "
-           "drops; left %llu\n",
-           (unsigned long long)served, (unsigned long long)(t.faults - served),
-           (unsigned long long)t.foreign, (unsigned long long)t.drops,
-           (unsigned long long)left);
-
-out:
+        rc = in_and_off(&t);
     close_both(&t);
     return rc ? fail("page", rc) : 0;
+}
+
+/* A pager that ends in the middle: nothing is closed, nothing is said. */
+static int die_paging(struct tool *t, uint32_t domid, uint64_t hot, uint64_t ms)
+{
+    int status = 1;
+    pid_t pid = fork();
+
+    if ( pid < 0 )
+        return -errno;
+    if ( pid == 0 )
+    {
+        int rc = open_destination(t, domid, false);
+
+        _exit(!rc && !out_and_run(t, hot, ms) ? 0 : 1);
+    }
+    if ( waitpid(pid, &status, 0) != pid || status )
+        return -ECHILD;
+    return 0;
+}
+
+static int cmd_takeover(uint32_t domid, uint64_t ms)
+{
+    struct tool t = { 0 };
+    uint64_t hot = 0;
+    int rc = open_both(&t, domid);
+
+    if ( !rc )
+        rc = take_contents(&t, &hot);
+    xc_sr_hv_close(t.dst); /* the guest stays paused */
+    t.dst = NULL;
+    if ( !rc )
+        rc = die_paging(&t, domid, hot, ms);
+    (void)poll(NULL, 0, 1000); /* vCPUs run into what nobody brings */
+    if ( !rc )
+        rc = open_destination(&t, domid, true);
+    if ( !rc )
+        rc = paging_on(&t);
+    if ( !rc )
+        rc = xc_sr__hv_unpause(t.dst, false);
+    if ( !rc )
+        rc = serve_for(&t, ms);
+    if ( !rc )
+        rc = in_and_off(&t);
+    close_both(&t);
+    return rc ? fail("takeover", rc) : 0;
 }
 
 /* ---- cost ----------------------------------------------------------------------------- */
@@ -497,11 +570,13 @@ int main(int argc, char **argv)
 
     if ( argc == 4 && !strcmp(argv[1], "page") )
         return cmd_page(domid, arg) ? 1 : 0;
+    if ( argc == 4 && !strcmp(argv[1], "takeover") )
+        return cmd_takeover(domid, arg) ? 1 : 0;
     if ( argc == 4 && !strcmp(argv[1], "cost") )
         return cmd_cost(domid, arg) ? 1 : 0;
     if ( (argc == 2 || argc == 3) && !strcmp(argv[1], "check") )
         return cmd_check(domid) ? 1 : 0;
-    fprintf(stderr, "usage: hvtool check [DOMID] | page DOMID MS | cost DOMID "
-                    "PAGES\n");
+    fprintf(stderr, "usage: hvtool check [DOMID] | page DOMID MS | takeover "
+                    "DOMID MS | cost DOMID PAGES\n");
     return 2;
 }

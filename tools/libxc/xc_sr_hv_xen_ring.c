@@ -151,8 +151,11 @@ int xc_sr__xen_paging_probe(struct xc_sr_hv *hv, uint32_t *reason_r, char *why,
                             size_t why_len)
 {
     struct xen *x = xc_sr__xen_of(hv);
-    int rc = x->paging ? 0 : xc_sr__xen_ring_make(hv);
+    int rc = 0;
 
+    /* Of a guest that is paged already nothing needs to be found out. */
+    if ( !x->paging && !x->params.take_over )
+        rc = xc_sr__xen_ring_make(hv);
     if ( !rc )
         return 0;
     *reason_r = XC_SR_REASON_FAILED;
