@@ -20,7 +20,7 @@ LINTS       := $(sort $(wildcard tests/lint/check-*))
 .PHONY: check-run check-full check-unit check-integration check-suites \
     check-asan check-asan-full check-tsan check-valgrind check-fuzz fuzz \
     fuzz-run lint bench demo-run check-model check-model-full rig rig-shell \
-    paging-hypervisor \
+    paging-hypervisor bench-rig \
     check-rig check-rig-ci check-rig-full
 
 # What every change has to pass, in ten minutes.  For that the sanitizers see a
@@ -143,6 +143,10 @@ check-rig check-rig-ci check-rig-full:
 soak:
 	@$(SUBMAKE) $(JOBS_J) programs tools
 	@BUILD=$(abspath $(BUILD)) tests/soak/soak $(or $(T),60) $(SEED)
+
+bench-rig:
+	@$(SUBMAKE) $(JOBS_J) all
+	@BUILD=$(abspath $(BUILD)) tests/rig/bench $(BENCH_ARGS)
 
 bench:
 	@$(SUBMAKE) $(JOBS_J) programs tools
