@@ -338,6 +338,14 @@ static int fake_page_out(struct xc_sr_hv *hv, const uint64_t *pfns,
     return 0;
 }
 
+static int fake_is_missing(struct xc_sr_hv *hv, const uint64_t *pfns,
+                           unsigned int nr, bool *missing_r)
+{
+    for ( unsigned int i = 0; i < nr; i++ )
+        missing_r[i] = guest_of(hv)->missing[pfns[i]];
+    return 0;
+}
+
 static int fake_event_fd(struct xc_sr_hv *hv)
 {
     return guest_of(hv)->event_fd;
@@ -446,6 +454,7 @@ static const struct xc_sr_hv_ops fake_ops = {
     .paging_reserve = fake_paging_reserve,
     .paging_on = fake_paging_on,
     .page_out = fake_page_out,
+    .is_missing = fake_is_missing,
     .event_fd = fake_event_fd,
     .next_faults = fake_next_faults,
     .page_in = fake_page_in,

@@ -374,19 +374,14 @@ static int finish(struct xc_sr_receiver *r)
 
 /* ---- The timeline ---------------------------------------------------------------------------- */
 
-/* A step that takes as many connections as it needs. */
-static int through_losses(struct xc_sr_receiver *r,
-                          int (*step)(struct xc_sr_receiver *r))
+/* In place of a dead process: the guest runs, and some of its pages are here. */
+static int go_on(struct xc_sr_receiver *r)
 {
-    int rc = step(r);
+    int rc = xc_sr__receiver_take_over(r);
 
-    while ( rc && xc_sr__receiver_may_recover(r) )
-    {
-        rc = xc_sr__receiver_recover(r);
-        if ( !rc )
-            rc = step(r);
-    }
-    return rc;
+    if ( !rc )
+        rc = xc_sr__receiver_through_losses(r, pull_pages);
+    return rc ? rc : finish(r);
 }
 
 static int receive(struct xc_sr_receiver *r)
@@ -407,11 +402,11 @@ static int receive(struct xc_sr_receiver *r)
     if ( !rc && handshake )
         rc = promise(r);
     if ( !rc && handshake )
-        rc = through_losses(r, wait_commit);
+        rc = xc_sr__receiver_through_losses(r, wait_commit);
     if ( !rc )
         rc = take_ownership(r);
     if ( !rc )
-        rc = through_losses(r, pull_pages);
+        rc = xc_sr__receiver_through_losses(r, pull_pages);
     if ( !rc )
         rc = finish(r);
     return rc;
@@ -583,7 +578,7 @@ int xc_sr_restore(const struct xc_sr_restore_params *params,
     if ( rc == -ENOMEM )
         no_room(&p, result_r);
     if ( !rc )
-        rc = receive(r);
+        rc = p.from ? go_on(r) : receive(r);
     if ( !rc )
         pass_rest(r);
     settle(r, rc);

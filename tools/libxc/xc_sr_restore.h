@@ -152,6 +152,11 @@ bool xc_sr__receiver_may_recover(const struct xc_sr_receiver *r);
  * source has aborted.
  */
 int xc_sr__receiver_recover(struct xc_sr_receiver *r);
+/* A step that takes as many connections as it needs. */
+int xc_sr__receiver_through_losses(struct xc_sr_receiver *r,
+                                   int (*step)(struct xc_sr_receiver *r));
+/* The place of a dead process is taken, and its source goes on. */
+int xc_sr__receiver_take_over(struct xc_sr_receiver *r);
 /* A turn; a connection that is lost in it is waited out. */
 int xc_sr__receiver_turn_through(struct xc_sr_receiver *r,
                                  uint64_t deadline_us);

@@ -106,6 +106,20 @@ static int give_up(struct xc_sr_receiver *r, int rc, const char *why)
     return xc_sr__receiver_fail(r, rc, "%s (%s)", r->loss_why, why);
 }
 
+static void take_connection(struct xc_sr_receiver *r, int send_fd, int recv_fd,
+                            bool owned)
+{
+    r->out.fd = send_fd;
+    r->in.fd = recv_fd;
+    r->owns_fds = owned;
+    r->parked = r->eof = false;
+    r->conn_base = r->acked = r->in.total;
+    r->heard_us = r->said_us = xc_sr__now_us();
+    /* A descriptor that is none fails the handshake. */
+    (void)xc_sr__set_nonblock(send_fd, true);
+    (void)xc_sr__set_nonblock(recv_fd, true);
+}
+
 /* The guest may end meanwhile: then nothing is missing any more. */
 static int wait_connection(struct xc_sr_receiver *r, uint64_t deadline_us)
 {
@@ -130,15 +144,7 @@ static int wait_connection(struct xc_sr_receiver *r, uint64_t deadline_us)
         if ( r->gone )
             return 0;
     }
-    r->out.fd = send_fd;
-    r->in.fd = recv_fd;
-    r->owns_fds = true;
-    r->parked = r->eof = false;
-    r->conn_base = r->acked = r->in.total;
-    r->heard_us = r->said_us = xc_sr__now_us();
-    /* A descriptor that is none fails the handshake. */
-    (void)xc_sr__set_nonblock(send_fd, true);
-    (void)xc_sr__set_nonblock(recv_fd, true);
+    take_connection(r, send_fd, recv_fd, true);
     return 0;
 }
 
@@ -327,5 +333,95 @@ int xc_sr__receiver_turn_through(struct xc_sr_receiver *r, uint64_t deadline_us)
     while ( rc && r->conn_lost && xc_sr__receiver_may_recover(r) )
         rc = xc_sr__receiver_recover(r);
     r->preparing = preparing;
+    return rc;
+}
+
+int xc_sr__receiver_through_losses(struct xc_sr_receiver *r,
+                                   int (*step)(struct xc_sr_receiver *r))
+{
+    int rc = step(r);
+
+    while ( rc && xc_sr__receiver_may_recover(r) )
+    {
+        rc = xc_sr__receiver_recover(r);
+        if ( !rc )
+            rc = step(r);
+    }
+    return rc;
+}
+
+/* ---- In place of a dead process ---------------------------------------------------- */
+
+/* What it had announced is not known; what is missing the hypervisor knows. */
+static int find_missing(struct xc_sr_receiver *r)
+{
+    uint64_t pfns[XC_SR_HV_BATCH];
+    bool missing[XC_SR_HV_BATCH];
+    uint64_t pfn = 0;
+
+    while ( pfn < r->nr_pfns )
+    {
+        unsigned int nr = 0;
+        int rc;
+
+        while ( nr < XC_SR_HV_BATCH && pfn < r->nr_pfns )
+            pfns[nr++] = pfn++;
+        rc = xc_sr__hv_is_missing(r->hv, pfns, nr, missing);
+        if ( rc )
+            return xc_sr__receiver_fail(
+                r, rc, "cannot find out which pages are missing: %s",
+                strerror(-rc));
+        for ( unsigned int i = 0; i < nr; i++ )
+            if ( missing[i] )
+                xc_sr__pageset_add(&r->missing, pfns[i]);
+    }
+    xc_sr__pageset_or(&r->announced, &r->missing);
+    r->stats->pages_announced = r->missing.count;
+    return 0;
+}
+
+/* Features are not known any more: 0, which every source can do with. */
+static void assume_record(struct xc_sr_receiver *r)
+{
+    const struct xc_sr_record_of *from = r->params->from;
+
+    r->owner = from->owner;
+    memcpy(r->session, from->session, sizeof(r->session));
+    r->epoch = from->epoch;
+    r->source_pfns = r->nr_pfns;
+    r->advised = r->may_postcopy = r->begun = r->upper_done = true;
+    r->committed = r->ran = r->running_said = r->paused_here = true;
+    r->writer.version = 3;
+    r->stats->stream_version = 3;
+    r->stats->postcopy = true;
+    r->begin_us = r->stats->running_us = xc_sr__now_us();
+}
+
+int xc_sr__receiver_take_over(struct xc_sr_receiver *r)
+{
+    int rc;
+
+    assume_record(r);
+    if ( r->owner != XC_SR_OWNER_OWNER )
+        return xc_sr__receiver_fail(r, -EINVAL,
+                                    "a record of %s is nothing to take over",
+                                    xc_sr_owner_name(r->owner));
+    /* Not a loss that can be waited out: nothing is served yet. */
+    r->gave_up = true;
+    rc = xc_sr__receiver_paging_on(r);
+    if ( !rc )
+        rc = find_missing(r);
+    if ( rc )
+        return rc;
+    r->gave_up = false;
+    xc_sr__reader_init_resuming(&r->reader);
+    take_connection(r, r->params->send_fd, r->params->recv_fd, false);
+    rc = shake_hands(r);
+    if ( !rc )
+        rc = repeat(r);
+    if ( !rc )
+        recovered(r);
+    else if ( xc_sr__receiver_may_recover(r) )
+        rc = xc_sr__receiver_recover(r);
     return rc;
 }

@@ -124,19 +124,20 @@ static int take_head(struct xc_sr_sender *s, const struct xc_sr_record *rec)
     arrived = s->recover_record == XC_SR_RECOVER_PREP ||
               s->recover_record == XC_SR_RECOVER_OWNER;
     /* Who has nothing to fetch need not say what it has. */
-    if ( arrived && nr_pfns != s->nr_pfns )
+    if ( arrived && nr_pfns < s->nr_pfns )
         return xc_sr__sender_fail(s, -EPROTO,
                                   "POSTCOPY_RECOVER speaks of %llu pages, the "
                                   "guest has %llu",
                                   (unsigned long long)nr_pfns,
                                   (unsigned long long)s->nr_pfns);
-    if ( arrived && s->from_record )
-        s->features = features;
-    if ( arrived && features != s->features )
+    if ( arrived && !s->from_record && (features & ~s->features) )
         return xc_sr__sender_fail(s, -EPROTO,
                                   "POSTCOPY_RECOVER speaks of features 0x%x, "
                                   "0x%x were agreed upon",
                                   features, s->features);
+    /* One that has taken a dead process's place may know of fewer. */
+    if ( arrived )
+        s->features = features;
     xc_sr__pageset_clear(&s->present);
     return 0;
 }
@@ -147,6 +148,9 @@ static void take_words(struct xc_sr_sender *s, const struct xc_sr_event *ev)
 
     for ( uint64_t i = 0; i < ev->count && ev->first + i < nr_words; i++ )
         s->present.words[ev->first + i] = xc_sr__le64(ev->entries + 8 * i);
+    /* Its address space may be larger than that of the guest that left. */
+    if ( s->nr_pfns % 64 )
+        s->present.words[nr_words - 1] &= ~(~0ULL << (s->nr_pfns % 64));
 }
 
 int xc_sr__sender_on_recover(struct xc_sr_sender *s,

@@ -479,6 +479,15 @@ struct xc_sr_restore_params
     uint64_t commit_timeout_us;
     uint64_t stall_timeout_us;
     struct xc_sr_recovery recovery;
+    /*
+     * Not NULL: nothing arrives afresh; the guest behind hv runs here with
+     * pages missing and this record (OWNER), and the process that served it is
+     * dead.  hv was opened to take its place, asks the hypervisor what is
+     * missing, and has the guest paused until pages come again; recv_fd and
+     * send_fd are the first connection of a recovery.  -EOPNOTSUPP: this
+     * hypervisor cannot, the guest is lost.
+     */
+    const struct xc_sr_record_of *from;
     /* As at the source. */
     uint64_t silence_timeout_us;
 };
