@@ -3,7 +3,7 @@
  * xc_sr_restore_recover.c: the receiver without a connection, and its next
  * one.
  *
- * Called from the timeline (through_losses() in xc_sr_restore.c) when the
+ * Called from the timeline (xc_sr__receiver_through_losses()) when the
  * connection is lost at PREP, or anything fails at OWNER.  Until a new
  * connection is handed in (xc_sr_control_reconnect()) the guest runs on with
  * the pages it has, or is paused if its owner wants that; its faults are
