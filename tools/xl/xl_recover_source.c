@@ -255,6 +255,7 @@ int xl_recover_run(struct xl_migration *m, const struct xl_recover_args *args,
         .timeout_us = m->timeout_us,
         .cancel_fd = m->signal_fd,
     };
+    struct xl_journal_record now;
     char why[320];
     bool gone = false;
     int status;
@@ -276,10 +277,14 @@ int xl_recover_run(struct xl_migration *m, const struct xl_recover_args *args,
         m->child.pid = 0;
         return status;
     }
+    /* It may have settled everything before it ended. */
+    status = xl_recover_check_record(m->place, m->key, args->name, &now);
+    if ( status || memcmp(now.session, record->session, sizeof(now.session)) )
+        return status ? status : XL_EXIT_FAILED;
     m->goes_on = true;
-    m->from.owner = record->owner;
-    m->from.epoch = record->epoch;
-    memcpy(m->from.session, record->session, sizeof(m->from.session));
+    m->from.owner = now.owner;
+    m->from.epoch = now.epoch;
+    memcpy(m->from.session, now.session, sizeof(m->from.session));
     return go_on(m);
 }
 

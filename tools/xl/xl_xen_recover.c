@@ -33,6 +33,19 @@ static bool same_uuid(const libxl_dominfo *info, const char *uuid)
     return !strcmp(text, uuid);
 }
 
+/* One that has run has its proper name, whatever has stopped it since. */
+static bool never_ran(libxl_ctx *ctx, uint32_t domid)
+{
+    static const char suffix[] = XL_XEN_SUFFIX_INCOMING;
+    char *name = libxl_domid_to_name(ctx, domid);
+    size_t len = name ? strlen(name) : 0;
+    bool incoming = len > sizeof(suffix) - 1 &&
+                    !strcmp(name + len - (sizeof(suffix) - 1), suffix);
+
+    free(name);
+    return incoming;
+}
+
 /* Its receiver is gone and the guest, which never ran here, may be left. */
 static int fence(void *ctx)
 {
@@ -44,6 +57,7 @@ static int fence(void *ctx)
         return -EIO;
     for ( i = 0; i < nr; i++ )
         if ( same_uuid(&list[i], a->uuid) && list[i].paused && !list[i].dying &&
+             never_ran(a->ctx, list[i].domid) &&
              libxl_domain_destroy(a->ctx, list[i].domid, NULL) )
             rc = -EIO;
     libxl_dominfo_list_free(list, nr);
@@ -124,10 +138,17 @@ static int run(struct xl_xen_migration *x)
 static int go_on(struct xl_migration *m)
 {
     struct xl_xen_migration *x = (struct xl_xen_migration *)m;
+    struct xl_journal_record record;
     int status = xl_xen_migration_take_hold(x);
 
     if ( status )
         return XL_EXIT_UNKNOWN;
+    /* Whoever held it until now may have settled it. */
+    if ( xl_recover_check_record(xl_xen_place(true), x->domain.uuid, x->name,
+                                 &record) ||
+         memcmp(record.session, m->from.session, sizeof(record.session)) )
+        return XL_EXIT_FAILED;
+    m->from.epoch = record.epoch;
     xl_progress_init(&m->progress, m->args.progress, x->name);
     /* It was, by the one that is gone. */
     x->sent.suspended = x->renamed = true;
@@ -231,18 +252,40 @@ int xl_cmd_xen_migrate_recover(const struct xl_global *global, int argc,
 static int may_run_here(const struct xl_xen_migration *x)
 {
     const libxl_dominfo *info = &x->domain.info;
-    struct xl_journal_record record;
 
-    if ( !info->shutdown ||
-         info->shutdown_reason != LIBXL_SHUTDOWN_REASON_SUSPEND )
-        xl_error("`%s` is not suspended here", x->away);
-    else if ( !xl_journal_read(xl_xen_place(true), x->domain.uuid, &record) &&
-              record.owner == XC_SR_OWNER_DONE )
+    if ( info->shutdown &&
+         info->shutdown_reason == LIBXL_SHUTDOWN_REASON_SUSPEND )
+        return 0;
+    xl_error("`%s` is not suspended here", x->away);
+    return XL_EXIT_FAILED;
+}
+
+/*
+ * What is on the disk has to say so before it runs: else somebody who comes
+ * later could still hand it over.  Nobody else holds the record now.
+ */
+static int record_resumed(struct xl_xen_migration *x)
+{
+    struct xl_journal_record record;
+    int rc = xl_journal_read(xl_xen_place(true), x->domain.uuid, &record);
+
+    if ( rc == -ENOENT )
+        return 0;
+    if ( !rc && record.owner == XC_SR_OWNER_DONE )
+    {
         xl_error("`%s` is done: it runs at the destination with all its "
                  "memory; `xl destroy %s`",
                  x->name, x->away);
-    else
+        return XL_EXIT_FAILED;
+    }
+    if ( !rc )
+        rc = xl_xen_record_put(&x->record, XC_SR_OWNER_RESUMED, record.session,
+                               record.epoch);
+    if ( !rc )
         return 0;
+    xl_error("the record of `%s` cannot be read or written (%s): it stays "
+             "suspended",
+             x->name, strerror(-rc));
     return XL_EXIT_FAILED;
 }
 
@@ -251,6 +294,8 @@ static int run_here(struct xl_xen_migration *x)
 {
     int status = xl_xen_migration_take_hold(x);
 
+    if ( !status )
+        status = record_resumed(x);
     if ( status )
         return status;
     if ( libxl_postcopy_resume(x->ctx, x->domain.domid) )
