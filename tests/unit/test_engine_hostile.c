@@ -112,7 +112,7 @@ static const struct lie recovers[] = {
     { "an epoch that is not newer", RECOVER_EPOCH, 8, 0, "epoch" },
     { "a record nobody knows", RECOVER_RECORD, 4, 6, "record" },
     { "features nobody has", 36, 4, 0x80000000, "features" },
-    { "another size", 40, 8, KIT_NR_PFNS + 1, "pages" },
+    { "too small a guest", 40, 8, KIT_NR_PFNS - 1, "pages" },
     { "no size", 40, 8, 0, "pfns" },
     { "a size that overflows", 40, 8, UINT64_MAX, "pfns" },
     { "pages behind the end", 56, 8, UINT64_MAX, "bitmap" },
@@ -314,6 +314,63 @@ START_TEST(pages_of_a_new_connection_are_held_to_what_was_announced)
 }
 END_TEST
 
+/* ---- A record that is told, and an answer that is none ---------------------------- */
+
+static const struct lie answers[] = {
+    { "another session", 8, 1, 0xff, NULL },
+    { "another epoch", 24, 8, 2, NULL },
+    { "go on, with a guest that is fenced", 32, 4, 0, NULL },
+    { "a record that does not belong here", 0, 4, 0x124, NULL },
+    { "4 GiB", 4, 4, UINT32_MAX, NULL },
+};
+
+static int tell(struct attack *a, bool *settled_r)
+{
+    struct xc_sr_tell_params params = {
+        .record = { .owner = XC_SR_OWNER_FENCED },
+        .send_fd = a->engine_fd,
+        .recv_fd = a->engine_fd,
+        .journal = { put_record, a },
+    };
+
+    memcpy(params.record.session, kit_session, sizeof(kit_session));
+    say(a, &a->again);
+    shutdown(a->peer_fd, SHUT_WR);
+    return xc_sr_restore_tell(&params, settled_r);
+}
+
+START_TEST(a_record_stays_until_the_source_has_answered)
+{
+    const struct lie *lie = &answers[_i];
+    bool settled = false;
+    struct attack a;
+
+    attack_init(&a, false);
+    kit_record(&a.again, XC_SR_REC_POSTCOPY_RESUME, 1);
+    tell_lie(&a.again, 0, lie);
+    ck_assert_msg(tell(&a, &settled) != 0, "%s", lie->what);
+    ck_assert(!settled);
+    attack_dispose(&a);
+}
+END_TEST
+
+/* What is meant to be: aborted, or END. */
+START_TEST(a_record_goes_when_the_source_knows)
+{
+    bool settled = false;
+    struct attack a;
+    const struct lie aborted = { "", 32, 4, 1, NULL };
+
+    attack_init(&a, false);
+    kit_record(&a.again, _i ? XC_SR_REC_END : XC_SR_REC_POSTCOPY_RESUME, 1);
+    if ( !_i )
+        tell_lie(&a.again, 0, &aborted);
+    ck_assert_int_eq(tell(&a, &settled), 0);
+    ck_assert(settled);
+    attack_dispose(&a);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("engine-hostile");
@@ -328,6 +385,9 @@ int main(void)
     tcase_add_loop_test(
         tc, pages_of_a_new_connection_are_held_to_what_was_announced, 0,
         XC_SR_ARRAY_SIZE(pushes));
+    tcase_add_loop_test(tc, a_record_stays_until_the_source_has_answered, 0,
+                        XC_SR_ARRAY_SIZE(answers));
+    tcase_add_loop_test(tc, a_record_goes_when_the_source_knows, 0, 2);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_NORMAL);
