@@ -280,6 +280,33 @@ START_TEST(test_plain)
 }
 END_TEST
 
+/* ---- What people see ------------------------------------------------------------ */
+
+static void note_progress(void *ctx, const struct xc_sr_progress *progress)
+{
+    uint64_t *worst = ctx;
+
+    if ( progress->total_pages != 250 || progress->done_pages > 250 )
+        *worst = progress->total_pages;
+}
+
+/* Holes above the guest's memory are not among the pages that are counted. */
+START_TEST(test_progress_counts_pages_not_pfns)
+{
+    uint64_t worst = 0;
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    p.src.hv.info.nr_pages = p.dst.hv.info.nr_pages = 250;
+    p.save.progress = p.restore.progress = note_progress;
+    p.save.progress_ctx = p.restore.progress_ctx = &worst;
+    run(&p);
+    assert_moved(&p);
+    ck_assert_uint_eq(worst, 0);
+    pair_dispose(&p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("engine");
@@ -289,6 +316,7 @@ int main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, test_moves, 0, XC_SR_ARRAY_SIZE(moves));
+    tcase_add_test(tc, test_progress_counts_pages_not_pfns);
     tcase_add_test(tc, test_resume_set_is_present);
     tcase_add_loop_test(tc, test_resume_set_of_slow_vcpus, 0, 2);
     tcase_add_test(tc, test_leave_paused);

@@ -26,7 +26,8 @@
 
 struct xc_sr_hv_info
 {
-    uint64_t nr_pfns; /* pfns of the guest are below this */
+    uint64_t nr_pfns;  /* pfns of the guest are below this */
+    uint64_t nr_pages; /* it has, or may have, of them; 0: as many */
     uint32_t nr_vcpus;
     uint32_t guest_type; /* 1 PV, 2 HVM: the stream's numbers */
     uint32_t domid;      /* for messages */

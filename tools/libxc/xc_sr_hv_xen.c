@@ -106,6 +106,8 @@ static int get_info(struct xc_sr_hv *hv, struct xc_sr_hv_info *info_r)
         return rc;
     *info_r = (struct xc_sr_hv_info){
         .nr_pfns = x->nr_pfns,
+        .nr_pages =
+            x->role == XC_SR_HV_SOURCE ? info.tot_pages : info.max_pages,
         .nr_vcpus = info.max_vcpu_id + 1,
         .guest_type = info.flags & XEN_DOMINF_hvm_guest ? 2 : 1,
         .domid = x->domid,

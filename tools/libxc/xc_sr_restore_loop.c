@@ -47,10 +47,13 @@ void xc_sr__receiver_phase(struct xc_sr_receiver *r, enum xc_sr_phase phase)
 void xc_sr__receiver_report(struct xc_sr_receiver *r, uint64_t now_us)
 {
     uint64_t since_us = now_us - r->progress_at_us;
+    /* Holes are no pages of the guest. */
+    uint64_t total = r->hv->info.nr_pages ? r->hv->info.nr_pages : r->nr_pfns;
     struct xc_sr_progress p = {
         .phase = r->phase,
-        .total_pages = r->nr_pfns,
-        .done_pages = r->nr_pfns - r->missing.count,
+        .total_pages = total,
+        .done_pages =
+            total - (r->missing.count < total ? r->missing.count : total),
         .faults = r->stats->faults,
         .faults_outstanding = r->nr_waiters,
         .elapsed_us = now_us - r->stats->start_us,

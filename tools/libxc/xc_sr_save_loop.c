@@ -99,12 +99,19 @@ int xc_sr__sender_queue(struct xc_sr_sender *s)
     return rc ? xc_sr__sender_fail(s, rc, "the stream: %s", strerror(-rc)) : 0;
 }
 
+/* Holes are no pages of the guest, and nobody waits for them. */
+static uint64_t pages_total(const struct xc_sr_sender *s)
+{
+    return s->hv->info.nr_pages ? s->hv->info.nr_pages : s->nr_pfns;
+}
+
 static uint64_t pages_done(const struct xc_sr_sender *s)
 {
     /* What is owed by post-copy has left todo. */
     uint64_t open = s->stats->transition_us ? s->owed.count : s->todo.count;
+    uint64_t total = pages_total(s);
 
-    return s->nr_pfns - (open < s->nr_pfns ? open : s->nr_pfns);
+    return total - (open < total ? open : total);
 }
 
 void xc_sr__sender_report(struct xc_sr_sender *s, uint64_t now_us)
@@ -112,7 +119,7 @@ void xc_sr__sender_report(struct xc_sr_sender *s, uint64_t now_us)
     struct xc_sr_progress p = {
         .phase = s->phase,
         .round = s->stats->nr_rounds,
-        .total_pages = s->nr_pfns,
+        .total_pages = pages_total(s),
         .done_pages = pages_done(s),
         .dirty_pages_per_s = s->dirty_rate_pages,
         .faults = s->stats->faults,
