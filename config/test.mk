@@ -5,6 +5,8 @@
 
 # Jobs for the parts that build, when the caller did not say -j.
 CORES  := $(shell nproc)
+# Tests wait for each other's processes as much as they work.
+BUSY   := $(shell echo $$(($(CORES) + 1)))
 JOBS_J := $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(CORES))
 SUBMAKE = $(MAKE) --no-print-directory
 RUN    := tests/run -b $(BUILD)
@@ -14,32 +16,39 @@ TSAN := BUILD=$(BUILD)-tsan SANITIZE=thread
 FUZZ := BUILD=$(BUILD)-fuzz SANITIZE=fuzzer-no-link,address,undefined
 
 INTEGRATION := $(sort $(wildcard tests/integration/*.t))
-FIGURES     := %/limits.t %/stats.t
+NOT_BRIEF   := %/limits.t %/stats.t %/now.t %/pause.t %/cli-timeout.t \
+    %/recover-faults.t
 LINTS       := $(sort $(wildcard tests/lint/check-*))
 
-.PHONY: check-run check-full check-unit check-integration check-suites \
+.PHONY: check-run check-full check-quick check-unit check-integration check-suites \
     check-asan check-asan-full check-tsan check-valgrind check-fuzz fuzz \
     fuzz-run lint bench demo-run check-model check-model-full rig rig-shell \
     paging-hypervisor bench-rig \
     check-rig check-rig-ci check-rig-full
 
 # What every change has to pass, in ten minutes.  For that the sanitizers see a
-# third of the migration matrix (XP_BRIEF=1, see matrix.t) and not the tests
-# of figures.  check-full leaves nothing out and takes its time.  What the rig
-# boots is built meanwhile, where the other parts leave the processors idle.
+# third of the migration matrix (XP_BRIEF=1, see matrix.t) and neither the
+# tests of figures nor those that mostly wait.  check-full leaves nothing out
+# and takes its time.  What the rig boots is built meanwhile, where the other
+# parts leave the processors idle.
 check-run:
 	@nice tests/rig/build >/dev/null 2>&1 &
 	@MAKE='$(MAKE)' tests/check $(BUILD) \
-	    lint check-model check-unit check-integration check-asan check-fuzz \
-	    check-rig
+	    check-quick check-integration check-asan check-fuzz check-rig
 check-full:
 	@T=60 MAKE='$(MAKE)' tests/check $(BUILD) lint check-model-full \
 	    check-unit check-integration check-asan-full check-tsan check-valgrind check-fuzz \
 	    check-rig-full
 
+# Lints, model and units side by side: some of them wait more than they work.
+check-quick: libcheck
+	@$(SUBMAKE) $(JOBS_J) all tools tests
+	@CC='$(CC)' CXX='$(CXX)' $(RUN) -j $(BUSY) -t 400 \
+	    $(UNIT_BIN) tests/model/model.t $(LINTS)
+
 check-unit: libcheck
 	@$(SUBMAKE) $(JOBS_J) programs tools tests
-	@$(RUN) -j $(CORES) $(UNIT_BIN)
+	@$(RUN) -j $(BUSY) $(UNIT_BIN)
 
 .PHONY: libcheck
 libcheck:
@@ -54,13 +63,13 @@ check-model-full:
 
 check-integration:
 	@$(SUBMAKE) $(JOBS_J) programs tools
-	@$(RUN) -j $(CORES) $(INTEGRATION)
+	@$(RUN) -j $(BUSY) $(INTEGRATION)
 
 # The unit and integration suites together, as the sanitizer builds run them.
 check-suites: libcheck
 	@$(SUBMAKE) $(JOBS_J) programs tools tests
-	@$(RUN) -j $(CORES) -t 500 $(UNIT_BIN) \
-	    $(if $(XP_BRIEF),$(filter-out $(FIGURES),$(INTEGRATION)),$(INTEGRATION))
+	@$(RUN) -j $(BUSY) -t 500 $(UNIT_BIN) \
+	    $(if $(XP_BRIEF),$(filter-out $(NOT_BRIEF),$(INTEGRATION)),$(INTEGRATION))
 
 check-asan:
 	@XP_BRIEF=1 $(SUBMAKE) $(ASAN) check-suites
