@@ -50,6 +50,7 @@ do
 done <<'TABLE'
 - - --postcopy --precopy-iterations 2
 - small --postcopy --precopy-iterations 1
+- mixed --postcopy --precopy-iterations 1
 sync -
 sync - --postcopy --precopy-iterations 1
 TABLE

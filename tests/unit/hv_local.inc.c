@@ -317,39 +317,47 @@ static void make_dir_small(void)
     make_dir();
 }
 
-static void empty_dir_small(void)
+static void make_dir_mixed(void)
+{
+    setenv("XEN_POSTCOPY_LOCAL_MEMORY", "mixed", 1);
+    make_dir();
+}
+
+static void empty_dir_unset(void)
 {
     empty_dir();
     unsetenv("XEN_POSTCOPY_LOCAL_MEMORY");
 }
 
 static void add_tests(Suite *suite, const TTest *const *tests, size_t nr,
-                      bool small)
+                      void (*setup)(void))
 {
     for ( size_t i = 0; i < nr; i++ )
     {
         TCase *tc = tcase_create(tests[i]->name);
 
         tcase_set_timeout(tc, 60);
-        tcase_add_unchecked_fixture(tc, small ? make_dir_small : make_dir,
-                                    small ? empty_dir_small : empty_dir);
+        tcase_add_unchecked_fixture(tc, setup, empty_dir_unset);
         tcase_add_test(tc, tests[i]);
         suite_add_tcase(suite, tc);
     }
 }
 
-/* Runs each test in a host of its own, `both` also with incoming memory of
- * small pages; what main() returns. */
+/* Runs each test in a host of its own, `all` also with incoming memory of
+ * small pages and of both kinds; what main() returns. */
 static int run_tests(const char *name, const TTest *const *tests, size_t nr,
-                     bool both)
+                     bool all)
 {
     Suite *suite = suite_create(name);
     SRunner *runner;
     int failed;
 
-    add_tests(suite, tests, nr, false);
-    if ( both )
-        add_tests(suite, tests, nr, true);
+    add_tests(suite, tests, nr, make_dir);
+    if ( all )
+    {
+        add_tests(suite, tests, nr, make_dir_small);
+        add_tests(suite, tests, nr, make_dir_mixed);
+    }
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

@@ -253,6 +253,9 @@ int xc_sr__local_copy_run(struct xc_sr_hv *hv, uint64_t pfn, unsigned int nr,
         if ( rc || !done )
         {
             rc = rc ? rc : -EIO;
+            /* Nobody but us makes frames: this one has no contents. */
+            if ( rc == -EEXIST && !xc_sr__pageset_has(&l->present, pfn + i) )
+                rc = -EIO;
             done = 1;
             if ( rc != -EEXIST && rc != -ENOENT )
                 xc_sr__error(hv->log, "guest %s: pfn %" PRIx64 ": page in: %s",
