@@ -29,7 +29,10 @@ sums_hold()
     # Headers, ADVISE, BEGIN, COMMIT, END and the like.
     stat_is "what no class claims is little" '.bytes.other < 2048'
     stat_is "every announced page was sent once" '.pages | .fault + .push == .announced'
-    stat_is "rounds add up" '([.rounds[].sent_pages] | add // 0) == .pages.precopy and (.rounds | length) == .nr_rounds'
+    # Stop-and-copy sends its last pages behind the rounds; a guest that gets
+    # little of a busy machine may well end so.
+    stat_is "rounds add up" '([.rounds[].sent_pages] | add // 0) as $sum | (if .postcopy then $sum == .pages.precopy
+        else $sum <= .pages.precopy end) and (.rounds | length) == .nr_rounds'
     stat_is "no more faults than announced pages" '.faults <= .pages.announced'
     stat_is "pages asked for were faults" '.pages.fault + .faults_late <= .faults'
     stat_is "the outcome" '.outcome == "done" and .exit_status == 0 and .refused == false and .why == null and .owner == "done"'
