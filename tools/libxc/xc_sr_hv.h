@@ -159,7 +159,8 @@ struct xc_sr_hv_ops
 
     /* ---- dirty log (source) ---- */
     int (*dirty_on)(struct xc_sr_hv *hv);
-    /* Adds dirty pfns to set; *count_r: how many were dirty. */
+    /* Adds dirty pfns to set; *count_r: how many were dirty.  Nothing is
+     * mapped at that time. */
     int (*dirty_fetch)(struct xc_sr_hv *hv, enum xc_sr_hv_fetch how,
                        struct xc_sr_pageset *set, uint64_t *count_r);
     int (*dirty_off)(struct xc_sr_hv *hv);

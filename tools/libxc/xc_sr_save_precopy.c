@@ -80,8 +80,13 @@ static int fetch_dirty(struct xc_sr_sender *s, enum xc_sr_hv_fetch how,
                        struct xc_sr_pageset *set, uint64_t *count_r)
 {
     uint64_t count = 0;
-    int rc = xc_sr__hv_dirty_fetch(s->hv, how, set, &count);
+    /* A backend may give its mappings up with this: none waits to be sent. */
+    int rc = xc_sr__sender_drain(s);
 
+    if ( rc )
+        return rc;
+    xc_sr__sender_unmap(s);
+    rc = xc_sr__hv_dirty_fetch(s->hv, how, set, &count);
     if ( rc )
         return xc_sr__sender_fail(s, rc, "cannot read the dirty log: %s",
                                   strerror(-rc));
