@@ -35,6 +35,7 @@ struct fake_guest
     bool resumed;
     bool retained;
     bool dirty_on;
+    unsigned int mapped_pages;
 
     /* Destination. */
     bool paging;

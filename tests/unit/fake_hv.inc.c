@@ -163,6 +163,7 @@ static int fake_map(struct xc_sr_hv *hv, const uint64_t *pfns, unsigned int nr,
     {
         pages_r[i] = page_of(guest_of(hv), pfns[i]);
         errs_r[i] = 0;
+        guest_of(hv)->mapped_pages++;
     }
     return 0;
 }
@@ -170,10 +171,9 @@ static int fake_map(struct xc_sr_hv *hv, const uint64_t *pfns, unsigned int nr,
 static void fake_unmap(struct xc_sr_hv *hv, const uint64_t *pfns,
                        unsigned int nr, const void **pages)
 {
-    (void)hv;
     (void)pfns;
-    (void)nr;
     (void)pages;
+    guest_of(hv)->mapped_pages -= nr;
 }
 
 static int fake_pinned(struct xc_sr_hv *hv, struct xc_sr_pageset *set)
@@ -230,6 +230,9 @@ static int fake_dirty_fetch(struct xc_sr_hv *hv, enum xc_sr_hv_fetch how,
 
     if ( !g->dirty_on )
         return -EINVAL;
+    /* As a backend that gives its mappings up. */
+    if ( g->mapped_pages )
+        return -EFAULT;
     for ( unsigned int i = 0; i < nr; i++ )
     {
         uint64_t pfn;

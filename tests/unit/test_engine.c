@@ -280,6 +280,25 @@ START_TEST(test_plain)
 }
 END_TEST
 
+/* ---- A slow wire ------------------------------------------------------------------ */
+
+/* What a round has left in the queue is out before the dirty log is read. */
+START_TEST(test_slow_wire_keeps_its_pages)
+{
+    int octets = 4608;
+    struct pair p;
+
+    pair_init(&p, 300, 3);
+    ck_assert_int_eq(
+        setsockopt(p.fd[0], SOL_SOCKET, SO_SNDBUF, &octets, sizeof(octets)), 0);
+    p.save.policy.max_iterations = 3;
+    p.src.dirty_per_fetch = 40;
+    run(&p);
+    assert_moved(&p);
+    pair_dispose(&p);
+}
+END_TEST
+
 /* ---- What people see ------------------------------------------------------------ */
 
 static void note_progress(void *ctx, const struct xc_sr_progress *progress)
@@ -317,6 +336,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, test_moves, 0, XC_SR_ARRAY_SIZE(moves));
     tcase_add_test(tc, test_progress_counts_pages_not_pfns);
+    tcase_add_test(tc, test_slow_wire_keeps_its_pages);
     tcase_add_test(tc, test_resume_set_is_present);
     tcase_add_loop_test(tc, test_resume_set_of_slow_vcpus, 0, 2);
     tcase_add_test(tc, test_leave_paused);
