@@ -5,7 +5,7 @@
  * The engines see a hypervisor only through struct xc_sr_hv_ops; xc_sr_hv.c
  * wraps every member in a function xc_sr__hv_<member>() that checks the
  * capability, counts the call and can make the Nth one fail.  Backends: xen
- * (issue 3) and local (xc_sr_hv_local.c).
+ * (xc_sr_hv_xen*.c) and local (xc_sr_hv_local.c).
  *
  * Calls come from one thread.  Those that may block say so; none blocks
  * longer than a few seconds.  Batch calls take at most XC_SR_HV_BATCH pfns

@@ -211,19 +211,6 @@ static int start_guest(struct xl_receiver *r)
     return rc;
 }
 
-static void report(struct xl_receiver *r, uint8_t status)
-{
-    uint8_t text[sizeof(XL_TEXT_REPORT) + 1];
-    uint64_t deadline_us = xl_now_us() + COURTESY_TIMEOUT_US;
-
-    memcpy(text, XL_TEXT_REPORT, sizeof(XL_TEXT_REPORT));
-    text[sizeof(XL_TEXT_REPORT)] = status;
-    if ( xl_write_exact(r->arrival.send_fd, text, sizeof(text), deadline_us,
-                        -1) )
-        xl_error("the sender does not learn that `%s` %s", r->config.name,
-                 status ? "failed to start" : "runs here");
-}
-
 int xl_receiver_settle_plain(struct xl_receiver *r)
 {
     int rc = read_libxl_end(r, LIBXL_PC_TURN_FINAL);
@@ -233,7 +220,7 @@ int xl_receiver_settle_plain(struct xl_receiver *r)
     if ( rc )
         return rc;
     rc = start_guest(r);
-    report(r, rc ? 1 : 0);
+    xl_report_start(r->arrival.send_fd, r->config.name, rc ? 1 : 0);
     if ( !rc || xl_receiver_destroy_guest(r) )
         return rc;
     /* Only a copy that is gone gives the sender its guest back. */

@@ -22,6 +22,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "xl.h"
+
+/* A courtesy: the guest is where it is. */
+#define REPORT_TIMEOUT_US UINT64_C(5000000)
+
 uint64_t xl_now_us(void)
 {
     struct timespec ts;
@@ -315,4 +320,16 @@ int xl_expect(int fd, const char *text, size_t len, uint64_t deadline_us,
         return -EPROTO;
     }
     return 0;
+}
+
+void xl_report_start(int fd, const char *name, uint8_t status)
+{
+    uint8_t text[sizeof(XL_TEXT_REPORT) + 1];
+    uint64_t deadline_us = xl_now_us() + REPORT_TIMEOUT_US;
+
+    memcpy(text, XL_TEXT_REPORT, sizeof(XL_TEXT_REPORT));
+    text[sizeof(XL_TEXT_REPORT)] = status;
+    if ( xl_write_exact(fd, text, sizeof(text), deadline_us, -1) )
+        xl_error("the sender does not learn that `%s` %s", name,
+                 status ? "failed to start" : "runs here");
 }

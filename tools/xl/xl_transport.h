@@ -133,4 +133,8 @@ int xl_write_exact(int fd, const void *buf, size_t len, uint64_t deadline_us,
 int xl_expect(int fd, const char *text, size_t len, uint64_t deadline_us,
               int cancel_fd, char got_r[80]);
 
+/* Tells a sender of a stock stream, as stock xl does, whether guest `name`
+ * runs here (status 0); a sender that does not listen is told of on stderr. */
+void xl_report_start(int fd, const char *name, uint8_t status);
+
 #endif /* XL_TRANSPORT_H */

@@ -354,19 +354,6 @@ static int start_guest(struct xl_xen_receiver *r)
     return rc;
 }
 
-static void report(struct xl_xen_receiver *r, uint8_t status)
-{
-    uint8_t text[sizeof(XL_TEXT_REPORT) + 1];
-    uint64_t deadline_us = xl_now_us() + COURTESY_TIMEOUT_US;
-
-    memcpy(text, XL_TEXT_REPORT, sizeof(XL_TEXT_REPORT));
-    text[sizeof(XL_TEXT_REPORT)] = status;
-    if ( xl_write_exact(r->arrival.send_fd, text, sizeof(text), deadline_us,
-                        -1) )
-        xl_error("the sender does not learn that `%s` %s", r->name,
-                 status ? "failed to start" : "runs here");
-}
-
 static int finish_plain(struct xl_xen_receiver *r)
 {
     int rc = wait_for_permission(r);
@@ -375,7 +362,7 @@ static int finish_plain(struct xl_xen_receiver *r)
     if ( permitted )
     {
         rc = start_guest(r);
-        report(r, rc ? 1 : 0);
+        xl_report_start(r->arrival.send_fd, r->name, rc ? 1 : 0);
     }
     if ( !rc )
     {
