@@ -86,6 +86,10 @@ START_TEST(others_are_refused)
     assert_refused(XC_SR_REASON_IOMMU, "passed through");
     config.num_pcidevs = 0;
     config.pcidevs = NULL;
+    config.c_info.passthrough = LIBXL_PASSTHROUGH_SHARE_PT;
+    assert_refused(XC_SR_REASON_IOMMU, "passthrough");
+    config.c_info.passthrough = LIBXL_PASSTHROUGH_DISABLED;
+    assert_taken();
     libxl_domain_config_dispose(&config);
     libxl_domain_config_init(&config);
     libxl_domain_build_info_init_type(&config.b_info, LIBXL_DOMAIN_TYPE_PV);

@@ -69,5 +69,13 @@ int libxl_postcopy_config_check(const libxl_domain_config *config,
                       "a device is passed through to it, whose accesses "
                       "cannot wait for a page");
     }
+    if ( config->c_info.passthrough != LIBXL_PASSTHROUGH_DEFAULT &&
+         config->c_info.passthrough != LIBXL_PASSTHROUGH_DISABLED )
+    {
+        *reason_r = XC_SR_REASON_IOMMU;
+        return refuse(why, why_len,
+                      "its configuration gives it an IOMMU, which no paged "
+                      "guest may have: passthrough=\"disabled\"");
+    }
     return 0;
 }
