@@ -11,6 +11,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -63,17 +65,19 @@ static int translate(const char *file, char **text_r, size_t *len_r)
     int fds[2], status = -1, rc;
     pid_t pid;
 
-    if ( pipe(fds) )
+    if ( pipe2(fds, O_CLOEXEC) )
         return -errno;
     pid = fork();
     if ( !pid )
-    {
-        close(fds[0]);
         run_dry(file, fds[1]);
-    }
+    rc = pid < 0 ? -errno : 0;
     close(fds[1]);
-    rc = pid < 0 ? -errno : read_all(fds[0], text_r, len_r);
+    if ( !rc )
+        rc = read_all(fds[0], text_r, len_r);
     close(fds[0]);
+    /* Silent for too long, or it says too much: it is not waited for. */
+    if ( rc && pid > 0 )
+        (void)kill(pid, SIGKILL);
     if ( pid > 0 && (waitpid(pid, &status, 0) != pid || status) && !rc )
     {
         free(*text_r);
