@@ -64,11 +64,11 @@ static int make_address(int dir_fd, const char *file, struct sockaddr_un *sa)
     return len < 0 || (size_t)len >= sizeof(sa->sun_path) ? -ENAMETOOLONG : 0;
 }
 
-static int watch(struct xl_control *c, int fd)
+static int watch(int epoll_fd, int fd)
 {
     struct epoll_event event = { .events = EPOLLIN };
 
-    return epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
 static int start_listening(struct xl_control *c)
@@ -92,7 +92,7 @@ static int start_listening(struct xl_control *c)
     umask(mask);
     if ( !rc && listen(c->listen_fd, MAX_CLIENTS) )
         rc = -errno;
-    return rc ? rc : watch(c, c->listen_fd);
+    return rc ? rc : watch(c->epoll_fd, c->listen_fd);
 }
 
 int xl_control_open(const char *dir, const char *name,
@@ -126,6 +126,21 @@ int xl_control_open(const char *dir, const char *name,
 int xl_control_fd(const struct xl_control *control)
 {
     return control->epoll_fd;
+}
+
+int xl_control_watch(const struct xl_control *control, int signal_fd,
+                     int *watch_fd_r)
+{
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+    int rc = fd < 0 ? -errno : watch(fd, signal_fd);
+
+    if ( !rc )
+        rc = watch(fd, control->epoll_fd);
+    if ( !rc )
+        *watch_fd_r = fd;
+    else if ( fd >= 0 )
+        close(fd);
+    return rc;
 }
 
 static void drop(struct client *client)
@@ -202,7 +217,7 @@ static void take_connections(struct xl_control *c)
         }
         c->clients[i].fd = fd;
         c->clients[i].len = 0;
-        if ( watch(c, fd) )
+        if ( watch(c->epoll_fd, fd) )
             drop(&c->clients[i]);
     }
 }

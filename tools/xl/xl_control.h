@@ -32,6 +32,11 @@ int xl_control_open(const char *dir, const char *name,
 /* Readable when service() has something to do. */
 int xl_control_fd(const struct xl_control *control);
 
+/* A descriptor that is readable when that is, or when signal_fd is; the
+ * caller closes it. */
+int xl_control_watch(const struct xl_control *control, int signal_fd,
+                     int *watch_fd_r);
+
 /* Does what can be done without blocking. */
 void xl_control_service(struct xl_control *control);
 

@@ -182,23 +182,6 @@ static int read_libxl_end(struct xl_receiver *r, enum libxl_postcopy__turn turn)
 
 /* ---- Stock xl's final handshake ---------------------------------------------------- */
 
-static int wait_for_permission(struct xl_receiver *r)
-{
-    uint64_t deadline_us = xl_now_us() + r->timeout_us;
-    char got[80] = "";
-    int rc = xl_write_exact(r->arrival.send_fd, XL_TEXT_READY,
-                            sizeof(XL_TEXT_READY), deadline_us, -1);
-
-    if ( !rc )
-        rc = xl_expect(r->arrival.recv_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO),
-                       deadline_us, r->arrival.signal_fd, got);
-    if ( rc )
-        xl_error("the sender did not permit `%s` to run here: %s",
-                 r->config.name,
-                 rc == -EPIPE ? "it ended the connection" : strerror(-rc));
-    return rc;
-}
-
 /* Named, then running: as ours from here on. */
 static int start_guest(struct xl_receiver *r)
 {
@@ -216,7 +199,9 @@ int xl_receiver_settle_plain(struct xl_receiver *r)
     int rc = read_libxl_end(r, LIBXL_PC_TURN_FINAL);
 
     if ( !rc )
-        rc = wait_for_permission(r);
+        rc = xl_ask_permission(r->arrival.send_fd, r->arrival.recv_fd,
+                               r->config.name, r->timeout_us,
+                               r->arrival.signal_fd);
     if ( rc )
         return rc;
     rc = start_guest(r);

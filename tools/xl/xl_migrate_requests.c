@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "xl_commands.h"
@@ -135,26 +134,13 @@ void xl_migrate_on_progress(void *ctx, const struct xc_sr_progress *p)
     xl_progress_update(&m->progress, &m->latest);
 }
 
-static int watch(int epoll_fd, int fd)
-{
-    struct epoll_event event = { .events = EPOLLIN };
-
-    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
-}
-
 int xl_migrate_open_requests(struct xl_migration *m)
 {
     int rc = xc_sr_control_new(&m->control);
 
     if ( !rc )
         rc = xl_control_open(m->place, m->key, handle, m, &m->server);
-    if ( rc )
-        return rc;
-    m->watch_fd = epoll_create1(EPOLL_CLOEXEC);
-    if ( m->watch_fd < 0 )
-        return -errno;
-    rc = watch(m->watch_fd, m->signal_fd);
-    return rc ? rc : watch(m->watch_fd, xl_control_fd(m->server));
+    return rc ? rc : xl_control_watch(m->server, m->signal_fd, &m->watch_fd);
 }
 
 void xl_migrate_close_requests(struct xl_migration *m)

@@ -8,10 +8,8 @@
  */
 #include "xl_receive.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "xl_migrate_args.h"
@@ -142,13 +140,6 @@ static void on_recovered(void *ctx)
 
 /* ---- Setting it up ----------------------------------------------------------------- */
 
-static int watch(int epoll_fd, int fd)
-{
-    struct epoll_event event = { .events = EPOLLIN };
-
-    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
-}
-
 void xl_arrival_init(struct xl_arrival *a)
 {
     *a = (struct xl_arrival){
@@ -164,13 +155,7 @@ int xl_arrival_open(struct xl_arrival *a, const char *place, const char *key)
 {
     int rc = xl_control_open(place, key, handle, a, &a->server);
 
-    if ( rc )
-        return rc;
-    a->watch_fd = epoll_create1(EPOLL_CLOEXEC);
-    if ( a->watch_fd < 0 )
-        return -errno;
-    rc = watch(a->watch_fd, a->signal_fd);
-    return rc ? rc : watch(a->watch_fd, xl_control_fd(a->server));
+    return rc ? rc : xl_control_watch(a->server, a->signal_fd, &a->watch_fd);
 }
 
 void xl_arrival_close(struct xl_arrival *a)

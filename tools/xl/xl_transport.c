@@ -322,6 +322,23 @@ int xl_expect(int fd, const char *text, size_t len, uint64_t deadline_us,
     return 0;
 }
 
+int xl_ask_permission(int send_fd, int recv_fd, const char *name,
+                      uint64_t timeout_us, int cancel_fd)
+{
+    uint64_t deadline_us = xl_now_us() + timeout_us;
+    char got[80] = "";
+    int rc = xl_write_exact(send_fd, XL_TEXT_READY, sizeof(XL_TEXT_READY),
+                            deadline_us, -1);
+
+    if ( !rc )
+        rc = xl_expect(recv_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO), deadline_us,
+                       cancel_fd, got);
+    if ( rc )
+        xl_error("the sender did not permit `%s` to run here: %s", name,
+                 rc == -EPIPE ? "it ended the connection" : strerror(-rc));
+    return rc;
+}
+
 void xl_report_start(int fd, const char *name, uint8_t status)
 {
     uint8_t text[sizeof(XL_TEXT_REPORT) + 1];

@@ -133,6 +133,11 @@ int xl_write_exact(int fd, const void *buf, size_t len, uint64_t deadline_us,
 int xl_expect(int fd, const char *text, size_t len, uint64_t deadline_us,
               int cancel_fd, char got_r[80]);
 
+/* Asks a sender of a stock stream, as stock xl does, whether guest `name` may
+ * run here; 0, or -errno after a line.  cancel_fd as above. */
+int xl_ask_permission(int send_fd, int recv_fd, const char *name,
+                      uint64_t timeout_us, int cancel_fd);
+
 /* Tells a sender of a stock stream, as stock xl does, whether guest `name`
  * runs here (status 0); a sender that does not listen is told of on stderr. */
 void xl_report_start(int fd, const char *name, uint8_t status);

@@ -325,22 +325,6 @@ static int run(struct xl_xen_receiver *r)
 
 /* ---- A stream of stock Xen: stock xl's handshake ------------------------------------------ */
 
-static int wait_for_permission(struct xl_xen_receiver *r)
-{
-    uint64_t deadline_us = xl_now_us() + r->timeout_us;
-    char got[80] = "";
-    int rc = xl_write_exact(r->arrival.send_fd, XL_TEXT_READY,
-                            sizeof(XL_TEXT_READY), deadline_us, -1);
-
-    if ( !rc )
-        rc = xl_expect(r->arrival.recv_fd, XL_TEXT_GO, sizeof(XL_TEXT_GO),
-                       deadline_us, r->arrival.signal_fd, got);
-    if ( rc )
-        xl_error("the sender did not permit `%s` to run here: %s", r->name,
-                 rc == -EPIPE ? "it ended the connection" : strerror(-rc));
-    return rc;
-}
-
 static int start_guest(struct xl_xen_receiver *r)
 {
     int rc = xl_xen_rename(r->ctx, r->domid, r->incoming, r->name);
@@ -356,7 +340,8 @@ static int start_guest(struct xl_xen_receiver *r)
 
 static int finish_plain(struct xl_xen_receiver *r)
 {
-    int rc = wait_for_permission(r);
+    int rc = xl_ask_permission(r->arrival.send_fd, r->arrival.recv_fd, r->name,
+                               r->timeout_us, r->arrival.signal_fd);
     bool permitted = !rc, gone;
 
     if ( permitted )
