@@ -84,10 +84,12 @@ static int give_up(struct xc_sr_sender *s, int rc, const char *why)
 static int wait_connection(struct xc_sr_sender *s, uint64_t deadline_us)
 {
     struct xc_sr_control *control = s->params->control;
-    int send_fd, recv_fd, rc;
+    int send_fd, recv_fd;
 
     while ( !xc_sr__control_take_pair(control, &send_fd, &recv_fd) )
     {
+        int rc;
+
         if ( xc_sr__control_stops_waiting(control) )
             return give_up(s, -ECANCELED, "no longer waited for");
         if ( xc_sr__now_us() >= deadline_us )
@@ -100,10 +102,9 @@ static int wait_connection(struct xc_sr_sender *s, uint64_t deadline_us)
         }
     }
     take_connection(s, send_fd, recv_fd, true);
-    rc = xc_sr__set_nonblock(send_fd, true);
-    if ( !rc )
-        rc = xc_sr__set_nonblock(recv_fd, true);
     /* A descriptor that is none fails the handshake. */
+    (void)xc_sr__set_nonblock(send_fd, true);
+    (void)xc_sr__set_nonblock(recv_fd, true);
     return 0;
 }
 
