@@ -106,6 +106,34 @@ START_TEST(every_owner_is_read_back)
 }
 END_TEST
 
+START_TEST(what_was_noted_of_a_guest_is_read_back)
+{
+    struct xl_journal j = { .dir_fd = -1 };
+    struct xl_journal_record r;
+    uint8_t session[16] = { 1 };
+    char longer[XL_JOURNAL_GUEST_MAX + 2];
+
+    ck_assert_int_eq(xl_journal_open(&j, dir, "g", false), 0);
+    ck_assert_int_eq(xl_journal_put(&j, XC_SR_OWNER_PREP, session, 1), 0);
+    ck_assert_int_eq(xl_journal_read(dir, "g", &r), 0);
+    ck_assert_str_eq(r.name, "");
+    ck_assert_uint_eq(r.domid, 0);
+    j.name = "a guest";
+    j.domid = 7;
+    ck_assert_int_eq(xl_journal_put(&j, XC_SR_OWNER_PREP, session, 1), 0);
+    ck_assert_int_eq(xl_journal_read(dir, "g", &r), 0);
+    ck_assert_str_eq(r.name, "a guest");
+    ck_assert_uint_eq(r.domid, 7);
+    memset(longer, 'x', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
+    j.name = longer;
+    ck_assert_int_eq(xl_journal_put(&j, XC_SR_OWNER_PREP, session, 1), 0);
+    ck_assert_int_eq(xl_journal_read(dir, "g", &r), 0);
+    ck_assert_str_eq(r.name, "");
+    xl_journal_close(&j);
+}
+END_TEST
+
 START_TEST(settled_and_abandoned_records_are_told_apart)
 {
     static const struct
@@ -318,6 +346,7 @@ int main(void)
     tcase_set_timeout(t, 30);
     tcase_add_test(t, the_last_record_is_the_one_that_is_read);
     tcase_add_test(t, every_owner_is_read_back);
+    tcase_add_test(t, what_was_noted_of_a_guest_is_read_back);
     tcase_add_test(t, settled_and_abandoned_records_are_told_apart);
     tcase_add_test(t, a_record_that_cannot_be_written_is_an_error);
     tcase_add_test(t, other_texts_are_no_records);

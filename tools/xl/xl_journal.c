@@ -161,6 +161,17 @@ static int read_owner(yajl_val tree, enum xc_sr_owner *owner_r)
     return -EINVAL;
 }
 
+/* What only some records have. */
+static void read_notes(yajl_val tree, struct xl_journal_record *record)
+{
+    uint64_t domid = 0;
+
+    if ( xl_json_get_string(tree, "name", record->name, sizeof(record->name)) )
+        record->name[0] = '\0';
+    if ( !xl_json_get_u64(tree, "domid", UINT32_MAX, &domid) )
+        record->domid = (uint32_t)domid;
+}
+
 static int read_record(const char *text, size_t len,
                        struct xl_journal_record *record_r)
 {
@@ -181,6 +192,7 @@ static int read_record(const char *text, size_t len,
     else
     {
         record.at_source = !strcmp(side, "source");
+        read_notes(tree, &record);
         *record_r = record;
     }
     yajl_tree_free(tree);

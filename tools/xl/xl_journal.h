@@ -15,6 +15,9 @@
 /* Octets of "NAME.migration.ctl.new" with the longest name. */
 #define XL_JOURNAL_NAME_LEN (XC_SR_LOCAL_NAME_MAX + 24)
 
+/* Of a guest's own name; a longer one is not read back. */
+#define XL_JOURNAL_GUEST_MAX 200
+
 struct xl_journal
 {
     int dir_fd; /* -1: not open */
@@ -33,6 +36,9 @@ struct xl_journal_record
     uint8_t session[16];
     uint64_t epoch;
     uint64_t pid;
+    /* For people and for comparing: "" and 0 where they were not noted. */
+    char name[XL_JOURNAL_GUEST_MAX + 1];
+    uint32_t domid;
 };
 
 /* key: the name of the guest, or what else names the migration in dir. */

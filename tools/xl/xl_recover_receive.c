@@ -91,6 +91,10 @@ static int act_on_record(const struct xl_recover_guest *guest,
     enum xc_sr_owner owner = record->owner;
     int rc = 0;
 
+    /* What it noted of a guest of Xen stays, and outlives the host. */
+    journal->name = record->name[0] ? record->name : NULL;
+    journal->domid = record->domid;
+    journal->durable = record->domid != 0;
     if ( owner == XC_SR_OWNER_PREP )
         owner = XC_SR_OWNER_FENCED;
     else if ( owner == XC_SR_OWNER_OWNER )

@@ -26,7 +26,16 @@ static const struct
     { "suspend", "" },   { "vcpu-set", "" },
 };
 
-bool xl_xen_pages_missing(const char *uuid, uint32_t domid)
+/* By a destination's record. */
+static bool is_short_of_pages(const char *owner)
+{
+    return !strcmp(owner, xc_sr_owner_name(XC_SR_OWNER_PREP)) ||
+           !strcmp(owner, xc_sr_owner_name(XC_SR_OWNER_OWNER)) ||
+           !strcmp(owner, xc_sr_owner_name(XC_SR_OWNER_LOST));
+}
+
+/* What everybody can read. */
+static bool is_published(const char *uuid, uint32_t domid)
 {
     struct xs_handle *xs = xs_open(0);
     char owner[32] = "", number[16] = "", mine[16];
@@ -38,11 +47,28 @@ bool xl_xen_pages_missing(const char *uuid, uint32_t domid)
     if ( xl_xen_store_read(xs, uuid, false, "owner", owner, sizeof(owner)) &&
          xl_xen_store_read(xs, uuid, false, "domid", number, sizeof(number)) &&
          !strcmp(number, mine) )
-        missing = !strcmp(owner, xc_sr_owner_name(XC_SR_OWNER_PREP)) ||
-                  !strcmp(owner, xc_sr_owner_name(XC_SR_OWNER_OWNER)) ||
-                  !strcmp(owner, xc_sr_owner_name(XC_SR_OWNER_LOST));
+        missing = is_short_of_pages(owner);
     xs_close(xs);
     return missing;
+}
+
+/*
+ * A slow xenstored may not have been told yet of what is on the disk.  Of a
+ * process that is gone, the file may be older than the last boot: then the
+ * number is another's.
+ */
+static bool is_recorded(const char *uuid, uint32_t domid)
+{
+    struct xl_journal_record record;
+
+    return !xl_journal_read(xl_xen_place(false), uuid, &record) &&
+           record.domid == domid && !xl_journal_is_abandoned(&record) &&
+           is_short_of_pages(xc_sr_owner_name(record.owner));
+}
+
+bool xl_xen_pages_missing(const char *uuid, uint32_t domid)
+{
+    return is_recorded(uuid, domid) || is_published(uuid, domid);
 }
 
 /* The first argument that is neither an option nor the value of one. */
