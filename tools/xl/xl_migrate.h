@@ -102,7 +102,7 @@ void xl_migrate_close_postcopy2(struct xl_migration *m);
  */
 void xl_migrate_settle_plain(struct xl_migration *m, enum xc_sr_owner *owner_r);
 
-/* ---- xl_migrate_requests.c ---- */
+/* ---- xl_migrate_requests.c, xl_status_command.c ---- */
 
 /* Control socket, signals, and the descriptor that stands for both. */
 int xl_migrate_open_requests(struct xl_migration *m);
@@ -112,6 +112,11 @@ void xl_migrate_close_requests(struct xl_migration *m);
  * user who calls the guest name; an exit status. */
 int xl_migration_ask(const char *place, const char *key, const char *name,
                      const char *request);
+
+/* A line, or an object of JSON, for every migration of these directories,
+ * under way or recorded; an exit status. */
+int xl_migration_show_all(const char *const *dirs, unsigned int nr_dirs,
+                          bool json);
 
 /* The engine's xc_sr_watch.on_ready and progress. */
 void xl_migrate_on_request(void *ctx);

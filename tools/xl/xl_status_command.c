@@ -2,7 +2,8 @@
 /*
  * xl_status_command.c: `migrate-status [--json] [NAME]` of a local host.  With
  * NAME it asks that migration's process, whichever side it is; without one it
- * looks for all of them by their records and sockets.
+ * looks for all of them by their records and sockets, as the same command does
+ * for guests of Xen (xl_xen_requests.c).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -80,6 +81,8 @@ static bool read_record(const char *dir, const char *name, bool json,
 
     if ( xl_journal_read(dir, name, &record) )
         return false;
+    if ( record.name[0] )
+        status.name = record.name;
     status.at_source = record.at_source;
     status.owner = record.owner;
     status.alive = !xl_journal_is_abandoned(&record);
@@ -103,31 +106,44 @@ static bool read_one(const char *dir, const char *name, bool json, char *text,
     return true;
 }
 
-static int show_all(const char *dir, bool json)
+/* *before: what goes before the next one. */
+static int show_dir(const char *dir, bool json, const char **before)
 {
     struct names n = { .names = NULL };
-    const char *before = json ? "[" : "";
     char text[XL_CONTROL_ANSWER_MAX];
     int rc = find_names(dir, &n);
     size_t i;
 
-    if ( rc )
-    {
-        xl_error("%s: %s", dir, strerror(-rc));
-        free(n.names);
-        return XL_EXIT_USAGE;
-    }
     for ( i = 0; i < n.nr; i++ )
     {
         if ( !read_one(dir, n.names[i], json, text, sizeof(text)) )
             continue;
-        printf("%s%s%s", before, text, json ? "" : "\n");
-        before = json ? ",\n " : "";
+        printf("%s%s%s", *before, text, json ? "" : "\n");
+        *before = json ? ",\n " : "";
     }
-    if ( json )
-        puts(*before == '[' ? "[]" : "]");
     free(n.names);
-    return XL_EXIT_DONE;
+    return rc;
+}
+
+int xl_migration_show_all(const char *const *dirs, unsigned int nr_dirs,
+                          bool json)
+{
+    const char *before = json ? "[" : "";
+    int status = XL_EXIT_DONE;
+    unsigned int i;
+
+    for ( i = 0; i < nr_dirs; i++ )
+    {
+        int rc = show_dir(dirs[i], json, &before);
+
+        if ( !rc )
+            continue;
+        xl_error("%s: %s", dirs[i], strerror(-rc));
+        status = XL_EXIT_USAGE;
+    }
+    if ( json && (!status || *before != '[') )
+        puts(*before == '[' ? "[]" : "]");
+    return status;
 }
 
 int xl_cmd_migrate_status(const struct xl_global *global, int argc, char **argv)
@@ -147,7 +163,7 @@ int xl_cmd_migrate_status(const struct xl_global *global, int argc, char **argv)
             name = argv[i];
     }
     if ( !name )
-        return show_all(global->local_dir, json);
+        return xl_migration_show_all(&global->local_dir, 1, json);
     if ( !xl_name_is_valid(name) )
         return xl_usage_error(command, "`%s` cannot be a guest's name", name);
     return xl_migration_ask(global->local_dir, name, name,

@@ -74,6 +74,24 @@ static int ask(libxl_ctx *ctx, const char *wanted, const char *request)
     return status;
 }
 
+/* Those from here and those to here; a side that there never was has none. */
+static int show_all(bool json)
+{
+    const char *dirs[2];
+    unsigned int i, nr = 0;
+    char why[300] = "";
+
+    if ( xl_xen_check_place(why, sizeof(why)) )
+    {
+        xl_error("%s", why);
+        return XL_EXIT_FAILED;
+    }
+    for ( i = 0; i < 2; i++ )
+        if ( !access(xl_xen_place(!i), F_OK) )
+            dirs[nr++] = xl_xen_place(!i);
+    return xl_migration_show_all(dirs, nr, json);
+}
+
 int xl_cmd_xen_migrate_request(const struct xl_global *global, int argc,
                                char **argv)
 {
@@ -96,6 +114,8 @@ int xl_cmd_xen_migrate_request(const struct xl_global *global, int argc,
         else
             wanted = argv[at];
     }
+    if ( !wanted && !strcmp(request, "status") )
+        return show_all(json);
     if ( !wanted || !*wanted )
         return xl_usage_error(command, "one DOMAIN is wanted");
     status = xl_xen_open(global, &ctx);
