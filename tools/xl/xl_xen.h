@@ -106,6 +106,9 @@ int xl_xen_config_parse(libxl_ctx *ctx, const char *json, size_t len,
  */
 int xl_xen_lock(uint64_t timeout_us, int *fd_r);
 
+/* Whether dom0 gives memory back for a new domain, by xl.conf. */
+bool xl_xen_may_balloon(libxl_ctx *ctx);
+
 /* As stock xl: balloons dom0 down, where xl.conf lets it, until config fits.
  * The lock is held.  -ENOMEM after a line. */
 int xl_xen_free_memory(libxl_ctx *ctx, libxl_domain_config *config);

@@ -45,6 +45,8 @@ struct finding
     bool paging_built;
     char xen_version[48];
     uint64_t free_kib;
+    bool balloons;     /* dom0 gives back more than is free */
+    uint64_t need_kib; /* of a guest: what it may have in all */
     unsigned int nr_obstacles;
     struct obstacle obstacles[MAX_OBSTACLES];
 };
@@ -118,7 +120,10 @@ static void look_at_host(const struct xl_global *global, struct finding *f,
     /* What was found so far a source needs as well. */
     f->can_send = !f->nr_obstacles;
     if ( *ctx_r )
+    {
         ask_hypervisor(f, XC_SR_XEN_NO_DOMAIN);
+        f->balloons = xl_xen_may_balloon(*ctx_r);
+    }
     f->can_receive = !f->nr_obstacles;
 }
 
@@ -135,6 +140,7 @@ static int look_at_guest(libxl_ctx *ctx, const char *wanted, struct finding *f)
     if ( status )
         return status;
     f->is_guest = true;
+    f->need_kib = domain.info.max_memkb;
     snprintf(f->what, sizeof(f->what), "guest `%.60s`", domain.name);
     libxl_domain_config_init(&config);
     if ( libxl_retrieve_domain_configuration(ctx, domain.domid, &config, NULL) )
@@ -205,6 +211,7 @@ static int take_answer(struct finding *f, const char *text, size_t len)
         (void)xl_json_get_string(tree, "xen_version", f->xen_version,
                                  sizeof(f->xen_version));
         (void)xl_json_get_u64(tree, "free_kib", INT64_MAX, &f->free_kib);
+        (void)xl_json_get_bool(tree, "balloons", &f->balloons);
         take_obstacles(f, tree);
     }
     yajl_tree_free(tree);
@@ -268,6 +275,24 @@ static int look_at_remote(const struct wish *wish, struct finding *f)
     return rc;
 }
 
+/* Every frame that the guest may ever have is claimed for it at once. */
+static void compare_memory(struct finding *there, const struct finding *guest)
+{
+    char text[TEXT_LEN];
+
+    if ( !there->can_receive || there->balloons ||
+         there->free_kib >= guest->need_kib )
+        return;
+    snprintf(text, sizeof(text),
+             "the guest may need %llu MiB and %llu are free: give back as much "
+             "there (`xl mem-set`, of dom0 or a guest), or have xl do so "
+             "(autoballoon in xl.conf)",
+             (unsigned long long)((guest->need_kib + 1023) >> 10),
+             (unsigned long long)(there->free_kib >> 10));
+    add(there, xc_sr_reason_name(XC_SR_REASON_NO_MEMORY), text);
+    there->can_receive = false;
+}
+
 /* ---- Showing it ------------------------------------------------------------------------ */
 
 static void print_json(const struct finding *f)
@@ -287,6 +312,7 @@ static void print_json(const struct finding *f)
                        f->xen_version[0] ? f->xen_version : NULL);
         xl_json_bool(&j, "paging", f->paging_built);
         xl_json_u64(&j, "free_kib", f->free_kib);
+        xl_json_bool(&j, "balloons", f->balloons);
     }
     xl_json_open_array(&j, "obstacles");
     for ( i = 0; i < f->nr_obstacles; i++ )
@@ -401,6 +427,7 @@ int xl_cmd_postcopy_check(const struct xl_global *global, int argc, char **argv)
     }
     if ( wish.host && !look_at_remote(&wish, &there) )
     {
+        compare_memory(&there, &guest);
         show(&wish, &there);
         fine = fine && there.can_receive;
     }

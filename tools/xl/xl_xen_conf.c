@@ -149,7 +149,7 @@ static bool is_dom0_size_given(libxl_ctx *ctx)
     return false;
 }
 
-static bool may_balloon(libxl_ctx *ctx)
+bool xl_xen_may_balloon(libxl_ctx *ctx)
 {
     struct conf conf;
 
@@ -190,7 +190,7 @@ int xl_xen_free_memory(libxl_ctx *ctx, libxl_domain_config *config)
     uint64_t need_kb = 0;
     int rc;
 
-    if ( !may_balloon(ctx) )
+    if ( !xl_xen_may_balloon(ctx) )
         return 0;
     if ( libxl_domain_need_memory(ctx, config, INVALID_DOMID, &need_kb) )
         rc = -EIO;
