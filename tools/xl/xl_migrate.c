@@ -315,7 +315,7 @@ static enum xc_sr_owner settle(struct xl_migration *m, int rc)
         return owner == XC_SR_OWNER_NONE ? XC_SR_OWNER_RESUMED : owner;
     }
     if ( owner == XC_SR_OWNER_NONE )
-        xl_migrate_settle_plain(m, &owner);
+        xl_migrate_settle_local(m, &owner);
     else if ( owner == XC_SR_OWNER_DONE && m->args.stream_version < 3 )
         xl_migrate_close_postcopy2(m);
     return owner;

@@ -96,11 +96,17 @@ int xl_migrate_read_upper(void *ctx, void *buf, size_t cap, size_t *len_r,
 void xl_migrate_close_postcopy2(struct xl_migration *m);
 
 /*
- * After a plain stream: libxl's END and stock xl's final handshake.  *owner_r
- * says who may run the guest now: DONE it is the destination's, RESUMED it is
- * ours (and may still have to be resumed), COMMITTED nobody can tell.
+ * After a plain stream, to libxl's END: stock xl's final handshake.  commit()
+ * records that the guest is not ours any more, right before that is said.
+ * *owner_r says who may run it now: DONE it is the destination's, RESUMED it
+ * is ours (and may still have to be resumed), COMMITTED nobody can tell.
  */
-void xl_migrate_settle_plain(struct xl_migration *m, enum xc_sr_owner *owner_r);
+void xl_migrate_settle_plain(struct xl_migration *m,
+                             int (*commit)(struct xl_migration *m),
+                             enum xc_sr_owner *owner_r);
+
+/* The same for a local guest, whose libxl's END is still to be said. */
+void xl_migrate_settle_local(struct xl_migration *m, enum xc_sr_owner *owner_r);
 
 /* ---- xl_migrate_requests.c, xl_status_command.c ---- */
 

@@ -159,20 +159,23 @@ void xl_migrate_close_postcopy2(struct xl_migration *m)
 
 /* ---- Stock xl's final handshake --------------------------------------------- */
 
+static void unacknowledged(struct xl_migration *m, int rc)
+{
+    snprintf(m->why, sizeof(m->why),
+             "the receiver did not acknowledge the guest: %s",
+             rc == -EPIPE ? "it ended" : strerror(-rc));
+}
+
 /* Everything is there, nobody may run it yet. */
 static int wait_until_received(struct xl_migration *m)
 {
     uint64_t deadline_us = xl_now_us() + m->timeout_us;
     char got[80] = "";
-    int rc = write_libxl_end(m, deadline_us);
-
-    if ( !rc )
-        rc = xl_expect(m->child.recv_fd, XL_TEXT_READY, sizeof(XL_TEXT_READY),
+    int rc = xl_expect(m->child.recv_fd, XL_TEXT_READY, sizeof(XL_TEXT_READY),
                        deadline_us, m->signal_fd, got);
+
     if ( rc )
-        snprintf(m->why, sizeof(m->why),
-                 "the receiver did not acknowledge the guest: %s",
-                 rc == -EPIPE ? "it ended" : strerror(-rc));
+        unacknowledged(m, rc);
     return rc;
 }
 
@@ -180,13 +183,12 @@ static int wait_until_received(struct xl_migration *m)
  * The point of no return of a plain migration: from here the guest is not
  * resumed unless the receiver says that it may be.
  */
-static int give_permission(struct xl_migration *m, uint64_t deadline_us)
+static int give_permission(struct xl_migration *m,
+                           int (*commit)(struct xl_migration *m),
+                           uint64_t deadline_us)
 {
-    static const uint8_t no_session[16];
-    int rc = xc_sr_hv_retain(m->hv);
+    int rc = commit(m);
 
-    if ( !rc )
-        rc = xl_journal_put(&m->journal, XC_SR_OWNER_COMMITTED, no_session, 0);
     if ( rc )
         snprintf(m->why, sizeof(m->why),
                  "cannot record that the guest is handed over: %s",
@@ -235,7 +237,9 @@ static int read_report(struct xl_migration *m, uint64_t deadline_us,
     return rc;
 }
 
-void xl_migrate_settle_plain(struct xl_migration *m, enum xc_sr_owner *owner_r)
+void xl_migrate_settle_plain(struct xl_migration *m,
+                             int (*commit)(struct xl_migration *m),
+                             enum xc_sr_owner *owner_r)
 {
     uint64_t deadline_us = xl_now_us() + 2 * m->timeout_us;
     bool ran = false;
@@ -245,7 +249,7 @@ void xl_migrate_settle_plain(struct xl_migration *m, enum xc_sr_owner *owner_r)
         *owner_r = XC_SR_OWNER_RESUMED;
         return;
     }
-    if ( give_permission(m, deadline_us) )
+    if ( give_permission(m, commit, deadline_us) )
     {
         *owner_r = m->owner == XC_SR_OWNER_COMMITTED ? XC_SR_OWNER_COMMITTED
                                                      : XC_SR_OWNER_RESUMED;
@@ -259,4 +263,27 @@ void xl_migrate_settle_plain(struct xl_migration *m, enum xc_sr_owner *owner_r)
     m->result.stats.end_us = xl_now_us();
     if ( ran )
         m->result.stats.running_us = m->result.stats.end_us;
+}
+
+static int commit_local(struct xl_migration *m)
+{
+    static const uint8_t no_session[16];
+    int rc = xc_sr_hv_retain(m->hv);
+
+    return rc ? rc
+              : xl_journal_put(&m->journal, XC_SR_OWNER_COMMITTED, no_session,
+                               0);
+}
+
+void xl_migrate_settle_local(struct xl_migration *m, enum xc_sr_owner *owner_r)
+{
+    int rc = write_libxl_end(m, xl_now_us() + m->timeout_us);
+
+    if ( !rc )
+    {
+        xl_migrate_settle_plain(m, commit_local, owner_r);
+        return;
+    }
+    unacknowledged(m, rc);
+    *owner_r = XC_SR_OWNER_RESUMED;
 }

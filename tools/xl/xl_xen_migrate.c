@@ -324,6 +324,27 @@ void xl_xen_migration_fill_params(struct xl_xen_migration *x,
     xl_migration_recovery(m, &params->recovery);
 }
 
+static int commit_plain(struct xl_migration *m)
+{
+    static const uint8_t no_session[16];
+    struct xl_xen_migration *x = (struct xl_xen_migration *)m;
+    int rc = before_commit(x);
+
+    return rc ? rc : put_record(x, XC_SR_OWNER_COMMITTED, no_session, 0);
+}
+
+/* Version 2 ends as a stock stream where so little was left that the guest
+ * went without post-copy: who runs it is agreed upon by stock xl's words. */
+static int settle_plain(struct xl_xen_migration *x)
+{
+    struct xc_sr_save_result *engine = &x->sent.engine;
+
+    xl_migrate_settle_plain(&x->m, commit_plain, &engine->owner);
+    /* It stands still since the stream has ended. */
+    engine->suspended_here = engine->owner == XC_SR_OWNER_RESUMED;
+    return engine->owner == XC_SR_OWNER_DONE ? 0 : -EIO;
+}
+
 static int run(struct xl_xen_migration *x)
 {
     struct libxl_postcopy_send_params params = {
@@ -338,6 +359,9 @@ static int run(struct xl_xen_migration *x)
     xl_xen_complaint_reset();
     rc = libxl_postcopy_send(x->ctx, &params, &x->sent);
     x->m.result = x->sent.engine;
+    if ( !rc && x->sent.engine.owner == XC_SR_OWNER_NONE )
+        rc = settle_plain(x);
+    x->m.result.owner = x->sent.engine.owner;
     return rc;
 }
 
