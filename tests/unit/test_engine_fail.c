@@ -38,6 +38,23 @@ START_TEST(test_refused_no_memory)
 }
 END_TEST
 
+/* Version 2 asks nobody before: it is found out before it runs there. */
+START_TEST(test_no_memory_in_version_2)
+{
+    struct pair p;
+
+    pair_init(&p, 300, 2);
+    p.dst.reserve_error = -ENOMEM;
+    run(&p);
+    ck_assert_int_eq(p.restore_rc, -ENOMEM);
+    ck_assert_ptr_nonnull(strstr(p.restored.why, "not enough free memory"));
+    ck_assert(!p.restored.ran);
+    ck_assert(p.destroyed);
+    ck_assert_int_ne(p.save_rc, 0);
+    pair_dispose(&p);
+}
+END_TEST
+
 START_TEST(test_version_refused)
 {
     struct pair p;
@@ -508,6 +525,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_refused_untouched);
     tcase_add_test(tc, test_refused_no_memory);
+    tcase_add_test(tc, test_no_memory_in_version_2);
     tcase_add_test(tc, test_version_refused);
     tcase_add_loop_test(tc, test_journal_failure, 0,
                         XC_SR_ARRAY_SIZE(journal_failures));

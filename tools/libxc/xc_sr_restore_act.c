@@ -302,6 +302,10 @@ static int on_postcopy_pfns_begin(struct xc_sr_receiver *r,
     if ( rc )
         return xc_sr__receiver_fail(r, rc, "%s",
                                     why[0] ? why : xc_sr_reason_name(reason));
+    rc = xc_sr__hv_paging_reserve(r->hv);
+    if ( rc )
+        return xc_sr__receiver_fail(
+            r, rc, "not enough free memory for the guest on this host");
     return xc_sr__receiver_paging_on(r);
 }
 
