@@ -240,6 +240,27 @@ START_TEST(ends_at_once_when_libxl_gives_up)
 }
 END_TEST
 
+/* Control-C in the terminal of xl reaches it as well. */
+START_TEST(stays_when_the_terminal_signals)
+{
+    const struct libxl_postcopy__message suspend = { .number =
+                                                         LIBXL_PC_MSG_SUSPEND };
+    struct libxl_postcopy__message got;
+    bool answered = false;
+
+    ck_assert_int_eq(accept_shim(), 0);
+    ck_assert_int_eq(libxl_postcopy__shim_send(&shim, &suspend, SOON), 0);
+    ck_assert_int_eq(kill(libxl.pid, SIGINT), 0);
+    ck_assert_int_eq(kill(libxl.pid, SIGHUP), 0);
+    read_message(&got);
+    answer(1);
+    ck_assert_int_eq(libxl_postcopy__shim_answer(&shim, SOON, &answered), 0);
+    ck_assert(answered);
+    libxl_postcopy__shim_exit(&shim, 0);
+    ck_assert_int_eq(wait_shim(), 0);
+}
+END_TEST
+
 /* Somebody who is no child of ours is not listened to. */
 START_TEST(a_stranger_is_turned_away)
 {
@@ -294,6 +315,7 @@ static Suite *shim_suite(void)
     tcase_add_test(tc, ends_with_libxl);
     tcase_add_test(tc, ends_with_the_engine);
     tcase_add_test(tc, ends_at_once_when_libxl_gives_up);
+    tcase_add_test(tc, stays_when_the_terminal_signals);
     tcase_add_test(tc, a_stranger_is_turned_away);
     tcase_add_test(tc, waiting_for_it_ends);
     suite_add_tcase(s, tc);

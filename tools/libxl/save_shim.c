@@ -44,6 +44,10 @@ static void reset_signals(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGTERM, SIG_DFL);
     (void)signal(SIGPIPE, SIG_IGN);
+    /* A terminal's reach everybody in it; what they mean the engine's process
+     * decides, and libxl cannot lose its helper while it suspends a guest. */
+    (void)signal(SIGINT, SIG_IGN);
+    (void)signal(SIGHUP, SIG_IGN);
 }
 
 static int call_engine(int *fd_r)
