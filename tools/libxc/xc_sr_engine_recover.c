@@ -98,3 +98,16 @@ uint64_t xc_sr__keepalive_every_us(uint64_t silence_timeout_us)
     return every_us < XC_SR_KEEPALIVE_EVERY_US ? every_us
                                                : XC_SR_KEEPALIVE_EVERY_US;
 }
+
+uint64_t xc_sr__heard_us(uint64_t heard_us, uint64_t turned_us, uint64_t now_us,
+                         uint64_t silence_timeout_us)
+{
+    uint64_t away_us = now_us - turned_us;
+    uint64_t long_us = silence_timeout_us / 2;
+
+    if ( long_us < XC_SR_STALL_US )
+        long_us = XC_SR_STALL_US;
+    if ( turned_us == 0 || away_us < long_us )
+        return heard_us;
+    return now_us - heard_us > away_us ? heard_us + away_us : now_us;
+}

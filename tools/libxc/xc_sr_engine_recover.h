@@ -15,6 +15,8 @@
  */
 #define XC_SR_KEEPALIVE_EVERY_US 3000000u
 #define XC_SR_SILENCE_LOST_US    14000000u
+/* Ten times as long as an engine waits at a time. */
+#define XC_SR_STALL_US           1000000u
 
 /* How a source answers a POSTCOPY_RECOVER. */
 enum xc_sr_answer
@@ -40,5 +42,14 @@ enum xc_sr_owner xc_sr__recover_owner(uint32_t record);
 
 /* How often to say something, so that a peer of ours is not taken for lost. */
 uint64_t xc_sr__keepalive_every_us(uint64_t silence_timeout_us);
+
+/*
+ * When the peer was heard last, for one that asks now and asked before at
+ * turned_us.  A long time in between means that this process did not run,
+ * perhaps with all of its machine: then the peer may not have run either,
+ * and that time is no silence of its.
+ */
+uint64_t xc_sr__heard_us(uint64_t heard_us, uint64_t turned_us, uint64_t now_us,
+                         uint64_t silence_timeout_us);
 
 #endif /* XC_SR_ENGINE_RECOVER_H */

@@ -57,8 +57,9 @@ struct xc_sr_receiver
     size_t need; /* octets the reader wants to see */
     uint64_t acked;
     uint64_t upper_used;
-    uint64_t said_us;  /* when octets went out last */
-    uint64_t heard_us; /* when octets came last */
+    uint64_t said_us;   /* when octets went out last */
+    uint64_t heard_us;  /* when octets came last */
+    uint64_t turned_us; /* when that was asked last */
 
     /* A connection after the first: see xc_sr_restore_recover.c. */
     uint64_t conn_base; /* in.total when it began */

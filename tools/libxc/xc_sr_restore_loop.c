@@ -354,11 +354,15 @@ int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us)
         r->conn_lost = true;
         return xc_sr__receiver_fail(r, rc, "the stream: %s", strerror(-rc));
     }
+    now_us = xc_sr__now_us();
     if ( got )
-        r->heard_us = xc_sr__now_us();
+        r->heard_us = now_us;
+    r->heard_us = xc_sr__heard_us(r->heard_us, r->turned_us, now_us,
+                                  r->params->silence_timeout_us);
+    r->turned_us = now_us;
     rc = check_replaced(r);
     if ( !rc )
-        rc = check_silence(r, xc_sr__now_us());
+        rc = check_silence(r, now_us);
     if ( !rc )
         rc = xc_sr__receiver_keepalive(r);
     if ( rc )

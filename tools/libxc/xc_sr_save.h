@@ -75,8 +75,9 @@ struct xc_sr_sender
     int upper_fd;          /* waited for; -1: none */
     bool back_eof;
     uint32_t features;
-    uint64_t said_us;  /* when octets went out last */
-    uint64_t heard_us; /* when octets came last */
+    uint64_t said_us;   /* when octets went out last */
+    uint64_t heard_us;  /* when octets came last */
+    uint64_t turned_us; /* when that was asked last */
 
     /* A connection after the first: see xc_sr_save_recover.c. */
     uint64_t sent_base; /* queued_total when it began */

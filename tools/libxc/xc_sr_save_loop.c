@@ -264,6 +264,9 @@ int xc_sr__sender_turn(struct xc_sr_sender *s, uint64_t deadline_us)
         s->said_us = now_us;
     if ( progress )
         s->heard_us = now_us;
+    s->heard_us = xc_sr__heard_us(s->heard_us, s->turned_us, now_us,
+                                  s->params->silence_timeout_us);
+    s->turned_us = now_us;
     rc = keep_alive(s, now_us);
     if ( rc )
         return rc;
