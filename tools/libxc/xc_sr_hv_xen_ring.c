@@ -270,6 +270,24 @@ static void answer_all(struct xc_sr_hv *hv)
         (void)xc_sr__xen_fault_done(hv, faults, nr);
 }
 
+/*
+ * A vCPU may have found a page missing and be about to ask for it, inside Xen,
+ * while the last page comes in: its request would find no ring, and it would
+ * wait for ever.  In a paused domain none is on its way there: it has asked.
+ */
+static int disable(struct xc_sr_hv *hv)
+{
+    struct xen *x = xc_sr__xen_of(hv);
+    bool paused = !xc_domain_pause(x->xch, x->domid);
+    int rc;
+
+    answer_all(hv);
+    rc = xc_mem_paging_disable(x->xch, x->domid) ? -errno : 0;
+    if ( paused && xc_domain_unpause(x->xch, x->domid) && !rc )
+        rc = -errno;
+    return rc;
+}
+
 int xc_sr__xen_ring_drop(struct xc_sr_hv *hv)
 {
     struct xen *x = xc_sr__xen_of(hv);
@@ -280,8 +298,7 @@ int xc_sr__xen_ring_drop(struct xc_sr_hv *hv)
     {
         if ( i )
             usleep(DISABLE_US);
-        answer_all(hv);
-        rc = xc_mem_paging_disable(x->xch, x->domid) ? -errno : 0;
+        rc = disable(hv);
     }
     if ( rc )
         return rc;
