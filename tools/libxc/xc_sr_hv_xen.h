@@ -66,10 +66,16 @@ struct xen
     struct xc_sr_xen_destination_params params;
     struct xs_handle *xs; /* watches for its end; NULL: nobody does */
     struct xc_sr_pageset populated;
+    struct xc_sr_pageset spare; /* has a frame, nobody has asked for it yet */
     struct xc_sr_pageset evicted;
+    uint64_t nr_blocks; /* populated so far, for the log */
+    uint64_t nr_small;
+    bool no_blocks; /* no more: all is here, or memory is short */
     bool ran;
     bool stopped; /* by us, after it ran */
     bool claimed;
+    uint64_t limit;  /* of pages, while a higher one holds: ... */
+    uint64_t lifted; /* ... this; 0: its own holds */
     struct xc_sr_hv_blob context;
     struct xc_sr_hv_blob cpuid;
     struct xc_sr_hv_blob msr;
@@ -130,6 +136,9 @@ void xc_sr__xen_dirty_dispose(struct xc_sr_hv *hv);
 
 int xc_sr__xen_populate(struct xc_sr_hv *hv, const uint64_t *pfns,
                         unsigned int nr, int *errs_r);
+/* What came with a block of 2 MiB and is no page of the guest; from then on
+ * pages are populated one by one. */
+int xc_sr__xen_give_back_spare(struct xc_sr_hv *hv);
 int xc_sr__xen_write_pages(struct xc_sr_hv *hv, const uint64_t *pfns,
                            unsigned int nr, const void *contents, int *errs_r);
 /* One page, read and write, never one that is paged out; NULL: logged. */

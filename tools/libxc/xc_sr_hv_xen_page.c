@@ -104,8 +104,48 @@ int xc_sr__xen_paging_reserve(struct xc_sr_hv *hv)
     return 0;
 }
 
+/*
+ * A guest that is told to give memory back has its limit lowered at once.  It
+ * cannot give back a page before it has it, so until all are here the limit
+ * is not below what is here and what is still to come.
+ */
+static int lift_limit(struct xc_sr_hv *hv)
+{
+    struct xen *x = xc_sr__xen_of(hv);
+    xc_domaininfo_t info;
+    uint64_t wanted;
+    int rc = xc_sr__xen_domain(x, x->domid, &info);
+
+    if ( rc )
+        return rc;
+    wanted = info.tot_pages + x->evicted.count;
+    if ( info.max_pages >= wanted )
+        return 0;
+    if ( xc_domain_setmaxmem(x->xch, x->domid, wanted * 4) )
+        return -errno;
+    x->limit = info.max_pages;
+    x->lifted = wanted;
+    xc_sr__info(hv->log,
+                "domain %u: its limit of %llu pages is %llu until all are here",
+                x->domid, (unsigned long long)x->limit,
+                (unsigned long long)wanted);
+    return 0;
+}
+
+/* Unless somebody has set another one since. */
+static void restore_limit(struct xen *x)
+{
+    xc_domaininfo_t info;
+
+    if ( x->lifted && !xc_sr__xen_domain(x, x->domid, &info) &&
+         info.max_pages == x->lifted )
+        (void)xc_domain_setmaxmem(x->xch, x->domid, x->limit * 4);
+    x->lifted = 0;
+}
+
 void xc_sr__xen_paging_release(struct xen *x)
 {
+    restore_limit(x);
     if ( x->claimed )
         (void)xc_domain_claim_pages(x->xch, x->domid, 0);
     x->claimed = false;
@@ -207,10 +247,24 @@ int xc_sr__xen_page_out(struct xc_sr_hv *hv, const uint64_t *pfns,
 
 /* ---- In ------------------------------------------------------------------------------ */
 
+/* There was no frame for it. */
+static int in_again(struct xc_sr_hv *hv, uint64_t pfn, const uint8_t *page)
+{
+    struct xen *x = xc_sr__xen_of(hv);
+    int rc = lift_limit(hv);
+
+    if ( rc )
+        return rc;
+    set_call(x, 0, XENMEM_paging_op_prep, pfn, page);
+    rc = run_calls(x, 1);
+    return rc ? rc : result_of(x, 0);
+}
+
 static int in_batch(struct xc_sr_hv *hv, const uint64_t *pfns, unsigned int nr,
                     const uint8_t *contents, int *errs_r)
 {
     struct xen *x = xc_sr__xen_of(hv);
+    size_t step = contents ? XC_SR_PAGE_SIZE : 0;
     int rc;
 
     if ( contents )
@@ -218,8 +272,7 @@ static int in_batch(struct xc_sr_hv *hv, const uint64_t *pfns, unsigned int nr,
     else
         memset(x->buffer, 0, XC_SR_PAGE_SIZE);
     for ( unsigned int i = 0; i < nr; i++ )
-        set_call(x, i, XENMEM_paging_op_prep, pfns[i],
-                 x->buffer + (contents ? (size_t)i * XC_SR_PAGE_SIZE : 0));
+        set_call(x, i, XENMEM_paging_op_prep, pfns[i], x->buffer + i * step);
     rc = run_calls(x, nr);
     if ( rc )
         return rc;
@@ -228,6 +281,8 @@ static int in_batch(struct xc_sr_hv *hv, const uint64_t *pfns, unsigned int nr,
         bool was_out = xc_sr__pageset_has(&x->evicted, pfns[i]);
 
         errs_r[i] = result_of(x, i);
+        if ( errs_r[i] == -ENOMEM )
+            errs_r[i] = in_again(hv, pfns[i], x->buffer + i * step);
         /* Xen has one answer for "it is there" and "there is no such page". */
         if ( errs_r[i] == -ENOENT && !was_out )
             errs_r[i] = -EEXIST;
