@@ -248,6 +248,7 @@ static void dispose(struct xc_sr_hv *hv)
     if ( x->xs )
         xs_close(x->xs);
     xc_sr__pageset_dispose(&x->populated);
+    xc_sr__pageset_dispose(&x->spare);
     xc_sr__pageset_dispose(&x->evicted);
     free(x->context.data);
     free(x->cpuid.data);
@@ -333,6 +334,8 @@ static int open_destination(struct xen *x, const struct xc_sr_log *log)
 {
     int rc = xc_sr__pageset_init(&x->populated, x->nr_pfns);
 
+    if ( !rc )
+        rc = xc_sr__pageset_init(&x->spare, x->nr_pfns);
     if ( !rc )
         rc = xc_sr__pageset_init(&x->evicted, x->nr_pfns);
     if ( !rc )

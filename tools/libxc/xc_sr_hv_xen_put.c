@@ -268,6 +268,9 @@ int xc_sr__xen_state_done(struct xc_sr_hv *hv)
         return 0;
     if ( !x->context.len )
         return -ENODATA;
+    rc = xc_sr__xen_give_back_spare(hv);
+    if ( rc )
+        return rc;
     rc = set_param(hv, HVM_PARAM_STORE_EVTCHN, x->params.store_evtchn);
     if ( !rc )
         rc = set_param(hv, HVM_PARAM_CONSOLE_EVTCHN, x->params.console_evtchn);
