@@ -113,4 +113,40 @@ assert_moved "$A" "$B" g
 destroy_all
 end
 
+# A pipe that is full when it begins, and nobody reads: descriptor 7 has it open.
+# stuck WHICH: 1 is where progress goes, 2 what else is said
+stuck()
+{
+    local ways=(-1 "$T/mig.out" "$T/mig.err")
+    ways[$1]=$T/pipe
+    mkfifo "$T/pipe"
+    exec 7<>"$T/pipe"
+    dd if=/dev/zero of="$T/pipe" oflag=nonblock bs=4096 count=1024 2>/dev/null
+    "$XL" --local "$A" migrate --postcopy --precopy-iterations 0 \
+        --progress="$2" g "$B" >"${ways[1]}" 2>"${ways[2]}" 7>&- </dev/null &
+    MIG_PID=$!
+    PIDS+=("$MIG_PID")
+}
+read_on()
+{
+    cat <&7 >/dev/null &
+    PIDS+=("$!")
+    await "$MIG_PID" 20
+    exec 7>&-
+    rm "$T/pipe"
+}
+for way in '1 json' '2 auto'
+do
+    begin "a reader that does not read holds nothing up ($way)"
+    create_guest "$A" g 32 1 random
+    # shellcheck disable=SC2086  # two words
+    stuck $way
+    expect "the guest does not leave" wait_until 30 is_gone "$A" g
+    assert_runs_at "$B" g
+    read_on
+    expect_eq "exit code" "$RC" 0
+    destroy_all
+    end
+done
+
 finish

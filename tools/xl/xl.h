@@ -59,6 +59,14 @@ void xl_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The same for news that are no error. */
 void xl_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/*
+ * From the first to the second nothing that is said is waited for: what a
+ * reader of either output does not take is lost (xl_output.c).  Results come
+ * after the second.
+ */
+void xl_output_never_waits(void);
+void xl_output_may_wait(void);
+
 /* "xl NAME: text" and where to read on, in a line; returns XL_EXIT_USAGE. */
 int xl_usage_error(const struct xl_command *command, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

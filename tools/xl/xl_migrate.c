@@ -325,6 +325,7 @@ static int finish(struct xl_migration *m)
 {
     xl_migration_end_link(m);
     xl_progress_end(&m->progress);
+    xl_output_may_wait();
     xl_log_release(m->why[0] ? m->why : NULL);
     if ( m->owner == XC_SR_OWNER_DONE )
         return finish_done(m);
@@ -414,6 +415,7 @@ static int migrate(struct xl_migration *m)
     if ( status )
         return status;
     xl_progress_init(&m->progress, m->args.progress, m->args.name);
+    xl_output_never_waits();
     if ( xl_migrate_greet(m) )
         m->owner = XC_SR_OWNER_RESUMED;
     else
@@ -440,6 +442,7 @@ int xl_migrate_go_on(struct xl_migration *m)
         return XL_EXIT_UNKNOWN;
     }
     xl_progress_init(&m->progress, m->args.progress, name);
+    xl_output_never_waits();
     m->owner = settle(m, run_engine(m));
     status = finish(m);
     xl_migration_tell_story(m, status, NULL);

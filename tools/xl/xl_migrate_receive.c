@@ -206,6 +206,7 @@ static void on_running(void *ctx)
     if ( rc )
         xl_error("`%s` runs here, but under the name %s (%s)", r->config.name,
                  r->incoming, strerror(-rc));
+    xl_output_never_waits();
 }
 
 /* FENCED is recorded and not said yet: the source must not hear of it before

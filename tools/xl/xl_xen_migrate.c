@@ -445,6 +445,7 @@ int xl_xen_migration_finish(struct xl_xen_migration *x, int rc)
     struct xl_migration *m = &x->m;
 
     xl_progress_end(&m->progress);
+    xl_output_may_wait();
     m->owner = m->result.owner;
     if ( rc )
         xl_migration_note_why(m, rc);
@@ -474,6 +475,7 @@ static int migrate(struct xl_xen_migration *x)
     if ( status )
         return status;
     xl_progress_init(&m->progress, m->args.progress, x->name);
+    xl_output_never_waits();
     if ( greet(x) )
         m->result.owner = m->owner = XC_SR_OWNER_RESUMED;
     return xl_xen_migration_finish(x, m->why[0] ? -EIO : run(x));

@@ -150,6 +150,7 @@ static int go_on(struct xl_migration *m)
         return XL_EXIT_FAILED;
     m->from.epoch = record.epoch;
     xl_progress_init(&m->progress, m->args.progress, x->name);
+    xl_output_never_waits();
     /* It was, by the one that is gone. */
     x->sent.suspended = x->renamed = true;
     status = run(x);
