@@ -64,10 +64,23 @@ static int find_missing(struct xc_sr_hv *hv)
     return rc;
 }
 
+/* A pause of the dead process's becomes ours; Xen counts them. */
+static int pause_guest(struct xc_sr_hv *hv)
+{
+    struct xen *x = xc_sr__xen_of(hv);
+    xc_domaininfo_t info;
+    int rc = xc_sr__xen_domain(x, x->domid, &info);
+
+    if ( rc )
+        return rc;
+    x->stopped = x->params.is_paused && (info.flags & XEN_DOMINF_paused);
+    return hv->ops->pause(hv);
+}
+
 int xc_sr__xen_take_over(struct xc_sr_hv *hv)
 {
     struct xen *x = xc_sr__xen_of(hv);
-    int rc = hv->ops->pause(hv);
+    int rc = pause_guest(hv);
 
     if ( rc )
         return rc;

@@ -90,8 +90,11 @@ struct xc_sr_xen_destination_params
      * it is dead: take its place.  The guest is paused from when paging is
      * switched on until it is unpaused; meanwhile the caller keeps device
      * models and back ends from touching its memory.  No state is put.
+     * is_paused: the dead process had paused it, or not yet let it run; that
+     * pause is ended, too.
      */
     bool take_over;
+    bool is_paused;
     void *ctx;
 };
 

@@ -59,6 +59,14 @@ int xl_recover_run(struct xl_migration *m, const struct xl_recover_args *args,
 
 /* ---- xl_recover_receive.c ---- */
 
+/* The connection, and what the dead receiver has recorded. */
+struct xl_recover_stand_in
+{
+    const struct xl_journal_record *record;
+    int send_fd, recv_fd;
+    uint64_t deadline_us; /* for "ok" */
+};
+
 /* What only the layer below knows of a guest whose receiver is gone. */
 struct xl_recover_guest
 {
@@ -69,6 +77,15 @@ struct xl_recover_guest
     int (*fence)(void *ctx);
     /* It runs here and no page of it is missing. */
     bool (*is_whole)(void *ctx);
+    /*
+     * It runs here and pages of it may be missing: takes the receiver's place,
+     * says "ok" and serves the guest until that is over; *status_r is how it
+     * ended.  -EBUSY: another process has taken it.  Else -errno after a line,
+     * the guest is lost and the source does not know it yet; *ok_said_r.
+     * NULL: never possible.
+     */
+    int (*take_over)(void *ctx, const struct xl_recover_stand_in *how,
+                     bool *ok_said_r, int *status_r);
     void *ctx;
     uint64_t timeout_us;
     const struct xc_sr_log *log;
@@ -81,5 +98,7 @@ struct xl_recover_guest
  */
 int xl_recover_serve(const struct xl_recover_guest *guest, int recv_fd,
                      int send_fd);
+/* What comes after it on the connection is the engine's. */
+int xl_recover_say_ok(int fd, uint64_t deadline_us);
 
 #endif /* XL_RECOVER_H */

@@ -7,7 +7,8 @@
  * receiver of the migration waits with the guest in a process of its own: it
  * is handed this connection, and this process stays until it has done with
  * it, because an ssh session would end with its process.  A receiver that is
- * gone has left its record: then that is said to the source, and acted upon.
+ * gone has left its record: then that is said to the source, and acted upon,
+ * unless its place can be taken (guests of Xen).
  *
  * Spec: docs/specs, "Recovery": what a restarted process does.
  */
@@ -29,6 +30,11 @@ static int say(int fd, const char *word, const char *text, uint64_t deadline_us)
     snprintf(line, sizeof(line), "%s%s%.280s\n", word, text[0] ? " " : "",
              text);
     return xl_write_exact(fd, line, strlen(line), deadline_us, -1);
+}
+
+int xl_recover_say_ok(int fd, uint64_t deadline_us)
+{
+    return say(fd, "ok", "", deadline_us);
 }
 
 /* "recover SESSION", as the record has it. */
@@ -58,8 +64,7 @@ static int pass_on(const struct xl_recover_guest *guest, const char *session,
     char request[SPARE_LINE];
     int rc;
 
-    /* Said before: what follows on this connection is the engine's. */
-    if ( say(fds[0], "ok", "", deadline_us) )
+    if ( xl_recover_say_ok(fds[0], deadline_us) )
         return XL_EXIT_FAILED;
     snprintf(request, sizeof(request), "reconnect %s", session);
     rc = xl_control_hand_over(guest->place, guest->key, request, fds, &reply);
@@ -138,9 +143,9 @@ static int tell(const struct xl_recover_guest *guest,
     return rc ? XL_EXIT_FAILED : XL_EXIT_DONE;
 }
 
-static int answer_for_it(const struct xl_recover_guest *guest,
-                         struct xl_journal_record *record, const int fds[2],
-                         uint64_t deadline_us)
+static int tell_record(const struct xl_recover_guest *guest,
+                       struct xl_journal_record *record, const int fds[2],
+                       bool ok_said, uint64_t deadline_us)
 {
     struct xl_journal journal = { .dir_fd = -1 };
     int status = XL_EXIT_FAILED;
@@ -148,13 +153,39 @@ static int answer_for_it(const struct xl_recover_guest *guest,
     if ( xl_journal_open(&journal, guest->place, guest->key, false) )
         return status;
     if ( act_on_record(guest, &journal, record) )
-        (void)say(fds[0], "error",
-                  "its receiver is gone, and what is left "
-                  "cannot be settled",
-                  deadline_us);
-    else if ( !say(fds[0], "ok", "", deadline_us) )
+    {
+        if ( !ok_said )
+            (void)say(fds[0], "error",
+                      "its receiver is gone, and what is left cannot be "
+                      "settled",
+                      deadline_us);
+    }
+    else if ( ok_said || !xl_recover_say_ok(fds[0], deadline_us) )
         status = tell(guest, &journal, record, fds);
     xl_journal_close(&journal);
+    return status;
+}
+
+static int answer_for_it(const struct xl_recover_guest *guest,
+                         struct xl_journal_record *record, const int fds[2],
+                         uint64_t deadline_us)
+{
+    const struct xl_recover_stand_in how = {
+        .record = record,
+        .send_fd = fds[0],
+        .recv_fd = fds[1],
+        .deadline_us = deadline_us,
+    };
+    int status = XL_EXIT_FAILED, rc = -EOPNOTSUPP;
+    bool ok_said = false;
+
+    if ( record->owner == XC_SR_OWNER_OWNER && guest->take_over )
+        rc = guest->take_over(guest->ctx, &how, &ok_said, &status);
+    if ( rc == -EBUSY )
+        (void)say(fds[0], "error", "another process takes its receiver's place",
+                  deadline_us);
+    else if ( rc )
+        status = tell_record(guest, record, fds, ok_said, deadline_us);
     return status;
 }
 

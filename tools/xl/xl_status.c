@@ -35,8 +35,10 @@ static const char *advise_source(enum xc_sr_owner owner, enum xc_sr_phase phase,
 static const char *advise_owner(enum xc_sr_phase phase, bool alive)
 {
     if ( !alive )
-        return "it runs here and pages of it are missing for good; destroy it "
-               "here, then resume it at its source";
+        return "it runs here, and the process that brought its pages is gone: "
+               "`xl migrate-recover` at its source puts another in its place, "
+               "or says that it is lost: destroy it here, then resume it at "
+               "its source";
     return phase == XC_SR_PHASE_DISCONNECTED
                ? "it runs here with pages missing: `xl migrate-recover` at its "
                  "source goes on"
@@ -61,7 +63,8 @@ const char *xl_status_advice(bool at_source, enum xc_sr_owner owner,
     case XC_SR_OWNER_OWNER:
         return advise_owner(phase, alive);
     case XC_SR_OWNER_LOST:
-        return advise_owner(phase, false);
+        return "it runs here and pages of it are missing for good; destroy it "
+               "here, then resume it at its source";
     case XC_SR_OWNER_FENCED:
         return "it never ran here and never will; if its source keeps it "
                "suspended, resume it there";

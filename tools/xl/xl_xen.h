@@ -10,6 +10,7 @@
  * xl_xen_migrate.c  `migrate --postcopy`; xl_xen_receive.c its other end
  * xl_xen_requests.c the commands that speak to a migration under way
  * xl_xen_recover.c  a new connection for a migration that lost its own
+ * xl_xen_takeover.c the place of a receiver that is dead
  * xl_xen_monitor.c  what becomes of a guest that shuts down
  * xl_xen_check.c    `postcopy-check`
  * xl_xen_guard.c    what must not be done to a guest with pages missing
@@ -118,15 +119,6 @@ int xl_xen_free_memory(libxl_ctx *ctx, libxl_domain_config *config);
 /* Starts a process that honours on_poweroff and the like for domid from now
  * on, and outlives this one.  Waits until it watches; -errno after a line. */
 int xl_xen_start_monitor(uint32_t domid);
-
-/* ---- xl_xen_recover.c ---- */
-
-struct xl_receive_args;
-
-/* `migrate-receive --postcopy --recover UUID`; an exit status. */
-int xl_xen_recover_receive(const struct xl_global *global,
-                           const struct xl_receive_args *args,
-                           uint64_t timeout_us, const struct xc_sr_log *log);
 
 /* ---- xl_xen_guard.c ---- */
 

@@ -10,7 +10,7 @@
  * in.  So it outlives ssh, keeps its memory where it is, and sees to it that
  * nobody saves the guest before it is whole.
  */
-#include "xl_xen.h"
+#include "xl_xen_receive.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,13 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "frames.h"
-#include "libxl_postcopy.h"
-#include "xl_migrate_args.h"
-#include "xl_receive.h"
 #include "xl_signals.h"
 #include "xl_transport.h"
-#include "xl_xen_record.h"
 
 /* Somebody else may be creating a large domain. */
 #define LOCK_TIMEOUT_US     UINT64_C(300000000)
@@ -39,24 +34,6 @@
 /* An event channel that no guest has: who wants to suspend it through that
  * one, as every stock save does, is told at once that it is not there. */
 #define NO_SUCH_CHANNEL     "1000000"
-
-struct xl_xen_receiver
-{
-    const struct xl_global *global;
-    struct xl_receive_args args;
-    struct xc_sr_log log;
-    uint64_t timeout_us;
-    struct xl_arrival arrival;
-    struct libxl_postcopy__frames frames;
-    libxl_ctx *ctx; /* NULL once the guest runs */
-    libxl_domain_config config;
-    char name[XL_XEN_NAME_MAX + 1];
-    char incoming[XL_XEN_NAME_MAX + 20];
-    struct xl_xen_record record;
-    int lock_fd; /* xl's; -1: not held */
-    uint32_t domid;
-    struct libxl_postcopy_receive_result result;
-};
 
 /* ---- What stands before libxl's header -------------------------------------------- */
 
@@ -100,6 +77,21 @@ static int check_name(struct xl_xen_receiver *r)
     return -EEXIST;
 }
 
+/*
+ * Its receiver is gone, and has promised to run it: it never did, and a source
+ * that sends it anew does not count on it.  Said on the disk before it goes.
+ */
+static int break_promise(struct xl_xen_receiver *r)
+{
+    struct xl_journal_record record;
+    int rc = xl_journal_read(xl_xen_place(false), r->record.uuid, &record);
+
+    if ( rc || record.owner != XC_SR_OWNER_PREP )
+        return -EBUSY;
+    return xl_xen_record_put(&r->record, XC_SR_OWNER_FENCED, record.session,
+                             record.epoch);
+}
+
 /* One that an attempt left behind goes; whoever made it holds no record. */
 static int clear_stale(struct xl_xen_receiver *r)
 {
@@ -115,7 +107,7 @@ static int clear_stale(struct xl_xen_receiver *r)
                  r->incoming);
         return -EBUSY;
     }
-    if ( xl_xen_pages_missing(uuid, domid) )
+    if ( xl_xen_pages_missing(uuid, domid) && break_promise(r) )
     {
         xl_error("`%s`, domain %u, is left of a migration that has been "
                  "promised something; `xl migrate-status %s` tells more",
@@ -186,7 +178,7 @@ static void unlock(struct xl_xen_receiver *r)
 
 /* ---- While it arrives ------------------------------------------------------------------ */
 
-static void allow_saving(struct xl_xen_receiver *r, bool allow)
+void xl_xen_receiver_allow_saving(struct xl_xen_receiver *r, bool allow)
 {
     char path[80];
 
@@ -252,6 +244,12 @@ static void never_wait_for_stderr(void)
         (void)fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
 }
 
+void xl_xen_receiver_brace(void)
+{
+    never_wait_for_stderr();
+    harden();
+}
+
 static void start_monitor(const struct xl_xen_receiver *r)
 {
     if ( !r->args.no_monitor )
@@ -263,19 +261,18 @@ static void on_running(void *ctx, uint32_t domid)
     struct xl_xen_receiver *r = ctx;
 
     r->domid = domid;
-    allow_saving(r, false);
+    xl_xen_receiver_allow_saving(r, false);
     if ( xl_xen_rename(r->ctx, domid, r->incoming, r->name) )
         xl_error("`%s` runs here, but under the name %s (%s)", r->name,
                  r->incoming, xl_xen_complaint());
     libxl_ctx_free(r->ctx);
     r->ctx = NULL;
     start_monitor(r);
-    never_wait_for_stderr();
-    harden();
+    xl_xen_receiver_brace();
 }
 
-static int put_record(void *ctx, enum xc_sr_owner owner,
-                      const uint8_t session[16], uint64_t epoch)
+int xl_xen_receiver_put_record(void *ctx, enum xc_sr_owner owner,
+                               const uint8_t session[16], uint64_t epoch)
 {
     struct xl_xen_receiver *r = ctx;
     int rc = xl_xen_record_put(&r->record, owner, session, epoch);
@@ -285,7 +282,7 @@ static int put_record(void *ctx, enum xc_sr_owner owner,
     return rc;
 }
 
-static void on_progress(void *ctx, const struct xc_sr_progress *p)
+void xl_xen_receiver_on_progress(void *ctx, const struct xc_sr_progress *p)
 {
     struct xl_xen_receiver *r = ctx;
 
@@ -301,7 +298,7 @@ static int run(struct xl_xen_receiver *r)
             .recv_fd = r->arrival.recv_fd,
             .send_fd = r->arrival.send_fd,
             .leave_paused = r->args.paused,
-            .journal = { .put = put_record, .ctx = r },
+            .journal = { .put = xl_xen_receiver_put_record, .ctx = r },
             .log = &r->log,
         },
         .created = on_created,
@@ -311,7 +308,7 @@ static int run(struct xl_xen_receiver *r)
     };
 
     xl_arrival_fill_params(&r->arrival, &params.restore);
-    params.restore.progress = on_progress;
+    params.restore.progress = xl_xen_receiver_on_progress;
     params.restore.progress_ctx = r;
     if ( r->args.timeout_s )
     {
@@ -397,16 +394,15 @@ static int finish_missing(struct xl_xen_receiver *r)
     return XL_EXIT_UNKNOWN;
 }
 
-static int finish(struct xl_xen_receiver *r, int rc)
+int xl_xen_receiver_finish(struct xl_xen_receiver *r, int rc)
 {
     const struct xc_sr_restore_result *engine = &r->result.engine;
 
-    r->domid = r->result.domid;
     if ( !rc && engine->plain )
         return finish_plain(r);
     if ( engine->owner == XC_SR_OWNER_FINISHED )
     {
-        allow_saving(r, true);
+        xl_xen_receiver_allow_saving(r, true);
         settle_record(r, "is here with all its memory");
         return XL_EXIT_DONE;
     }
@@ -465,7 +461,9 @@ static int receive(struct xl_xen_receiver *r)
         rc = make_room(r);
     if ( rc )
         return XL_EXIT_FAILED;
-    status = finish(r, run(r));
+    rc = run(r);
+    r->domid = r->result.domid;
+    status = xl_xen_receiver_finish(r, rc);
     xl_link_end(&r->arrival.link, status == XL_EXIT_DONE ? "done" : "parked");
     return status;
 }
@@ -508,9 +506,7 @@ int xl_cmd_xen_migrate_receive(const struct xl_global *global, int argc,
     libxl_domain_config_init(&r.config);
     xl_set_message_prefix("xl migrate-receive: ");
     xl_log_init(global, &r.log);
-    status = r.args.recover
-                 ? xl_xen_recover_receive(global, &r.args, r.timeout_us, &r.log)
-                 : receive(&r);
+    status = r.args.recover ? xl_xen_recover_receive(&r) : receive(&r);
     dispose(&r);
     return status;
 }

@@ -16,6 +16,7 @@
 #include "xenpostcopy_xen.h"
 #include "xl_recover.h"
 #include "xl_signals.h"
+#include "xl_xen_receive.h"
 
 /* ---- The other end ---------------------------------------------------------------- */
 
@@ -23,6 +24,7 @@ struct answerer
 {
     libxl_ctx *ctx;
     const char *uuid;
+    struct xl_xen_receiver *receiver;
 };
 
 static bool same_uuid(const libxl_dominfo *info, const char *uuid)
@@ -64,44 +66,49 @@ static int fence(void *ctx)
     return rc;
 }
 
-/* Which pages of it are missing only its receiver could tell. */
+/* Whether it is turns out when its receiver's place is taken. */
 static bool is_whole(void *ctx)
 {
     (void)ctx;
     return false;
 }
 
-int xl_xen_recover_receive(const struct xl_global *global,
-                           const struct xl_receive_args *args,
-                           uint64_t timeout_us, const struct xc_sr_log *log)
+static int take_over(void *ctx, const struct xl_recover_stand_in *how,
+                     bool *ok_said_r, int *status_r)
 {
-    struct answerer a = { .uuid = args->recover };
+    const struct answerer *a = ctx;
+
+    return xl_xen_take_over(a->receiver, a->uuid, how, ok_said_r, status_r);
+}
+
+int xl_xen_recover_receive(struct xl_xen_receiver *r)
+{
+    struct answerer a = { .uuid = r->args.recover, .receiver = r };
     const struct xl_recover_guest guest = {
         .place = xl_xen_place(false),
         .key = a.uuid,
         .name = a.uuid,
         .fence = fence,
         .is_whole = is_whole,
+        .take_over = take_over,
         .ctx = &a,
-        .timeout_us = timeout_us,
-        .log = log,
+        .timeout_us = r->timeout_us,
+        .log = &r->log,
     };
-    int recv_fd = -1, send_fd = -1, signal_fd = -1;
-    int status, rc = xl_channel_take(&recv_fd, &send_fd);
+    int status, rc = xl_channel_take(&r->arrival.recv_fd, &r->arrival.send_fd);
 
     if ( !rc )
-        rc = xl_channel_outlive_sender(&signal_fd);
+        rc = xl_channel_outlive_sender(&r->arrival.signal_fd);
     if ( rc )
     {
         xl_error("cannot start: %s", strerror(-rc));
         return XL_EXIT_FAILED;
     }
-    status = xl_xen_open(global, &a.ctx);
+    status = xl_xen_open(r->global, &r->ctx);
     if ( status )
         return status;
-    status = xl_recover_serve(&guest, recv_fd, send_fd);
-    libxl_ctx_free(a.ctx);
-    return status;
+    a.ctx = r->ctx;
+    return xl_recover_serve(&guest, r->arrival.recv_fd, r->arrival.send_fd);
 }
 
 /* ---- In place of a source that is gone ---------------------------------------- */

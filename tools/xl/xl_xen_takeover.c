@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xl_xen_takeover.c: a guest of Xen runs here with pages missing, and the
+ * receiver that brought them is dead.  Called by `migrate-receive --recover`
+ * (xl_recover_receive.c), which has a new connection to the source: this
+ * process becomes the receiver.
+ *
+ * The guest stands still from when paging is taken over until the source has
+ * answered.  While paging is off a touch of a missing page from outside would
+ * kill it, so its device model is stopped meanwhile; back ends in the kernel
+ * cannot be.
+ */
+#include "xl_xen_receive.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <xenstore.h>
+
+#include "xenpostcopy_xen.h"
+
+/* A device model in the middle of a system call stops when that is done. */
+#define HOLD_TIMEOUT_US UINT64_C(2000000)
+
+struct takeover
+{
+    struct xl_xen_receiver *r;
+    const struct xl_recover_stand_in *how;
+    struct xc_sr_record_of from;
+    struct xc_sr_recovery recovery; /* what is done about losses besides */
+    bool incoming;                  /* it may not have run yet */
+    bool paused;                    /* by the one who is dead */
+    pid_t held;                     /* its device model; 0: none */
+};
+
+/* ---- Its device model ------------------------------------------------------------ */
+
+static pid_t find_device_model(uint32_t domid)
+{
+    struct xs_handle *xs = xs_open(0);
+    char path[80], *text;
+    unsigned int len;
+    uint64_t pid = 0;
+
+    if ( !xs )
+        return 0;
+    snprintf(path, sizeof(path), "/local/domain/%u/image/device-model-pid",
+             domid);
+    text = xs_read(xs, XBT_NULL, path, &len);
+    if ( !text || xl_parse_u64(text, 1, INT32_MAX, &pid) )
+        pid = 0;
+    free(text);
+    xs_close(xs);
+    return (pid_t)pid;
+}
+
+/* Gone counts, too. */
+static bool is_stopped(pid_t pid)
+{
+    char path[40], text[128] = "";
+    const char *state;
+    ssize_t len;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if ( fd < 0 )
+        return true;
+    len = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    /* "PID (NAME) STATE": a name may have anything in it. */
+    state = len > 0 ? strrchr(text, ')') : NULL;
+    return !state || (state[1] && strchr("TtZX", state[2]));
+}
+
+static void hold(struct takeover *t)
+{
+    const struct timespec pause = { .tv_nsec = 1000000 };
+    uint64_t deadline_us = xl_now_us() + HOLD_TIMEOUT_US;
+
+    t->held = find_device_model(t->r->domid);
+    if ( t->held && kill(t->held, SIGSTOP) )
+        t->held = 0;
+    while ( t->held && !is_stopped(t->held) && xl_now_us() < deadline_us )
+        (void)nanosleep(&pause, NULL);
+}
+
+static void release(struct takeover *t)
+{
+    if ( t->held )
+        (void)kill(t->held, SIGCONT);
+    t->held = 0;
+}
+
+/* ---- What is there ----------------------------------------------------------------- */
+
+/* A copy that is suspended is the source's, on this very host. */
+static uint32_t find_domain(libxl_ctx *ctx, const char *uuid, bool *paused_r)
+{
+    uint32_t domid = INVALID_DOMID;
+    int i, nr = 0;
+    libxl_dominfo *list = libxl_list_domain(ctx, &nr);
+
+    for ( i = 0; list && i < nr; i++ )
+    {
+        char text[XL_XEN_UUID_LEN];
+
+        xl_xen_uuid_text(&list[i].uuid, text);
+        if ( list[i].dying || list[i].shutdown || strcmp(text, uuid) )
+            continue;
+        domid = list[i].domid;
+        *paused_r = list[i].paused;
+    }
+    if ( list )
+        libxl_dominfo_list_free(list, nr);
+    return domid;
+}
+
+/* NAME, or NAME--incoming if it was given its name no more. */
+static bool take_name(struct xl_xen_receiver *r, const char *name)
+{
+    const size_t suffix = strlen(XL_XEN_SUFFIX_INCOMING);
+    size_t len = strlen(name);
+    bool incoming =
+        len > suffix && !strcmp(name + len - suffix, XL_XEN_SUFFIX_INCOMING);
+
+    snprintf(r->name, sizeof(r->name), "%.*s",
+             (int)(incoming ? len - suffix : len), name);
+    snprintf(r->incoming, sizeof(r->incoming), "%s%s", r->name,
+             XL_XEN_SUFFIX_INCOMING);
+    return incoming;
+}
+
+/* Its last word to everybody: without a connection it pauses the guest. */
+static bool was_disconnected(const char *uuid)
+{
+    struct xs_handle *xs = xs_open(0);
+    char phase[32] = "";
+    bool yes;
+
+    if ( !xs )
+        return false;
+    yes = xl_xen_store_read(xs, uuid, false, "phase", phase, sizeof(phase)) &&
+          !strcmp(phase, xc_sr_phase_name(XC_SR_PHASE_DISCONNECTED));
+    xs_close(xs);
+    return yes;
+}
+
+static int look(struct takeover *t, const char *uuid)
+{
+    struct xl_xen_receiver *r = t->r;
+    bool paused = false;
+    char *name;
+
+    r->domid = find_domain(r->ctx, uuid, &paused);
+    name = r->domid == (uint32_t)INVALID_DOMID
+               ? NULL
+               : libxl_domid_to_name(r->ctx, r->domid);
+    if ( !name )
+    {
+        xl_error("the guest of %s does not run here any more", uuid);
+        return -ESRCH;
+    }
+    t->incoming = take_name(r, name);
+    t->paused = paused && (t->incoming || was_disconnected(uuid));
+    free(name);
+    return 0;
+}
+
+/* ---- Its place ---------------------------------------------------------------------- */
+
+static int take_hold(struct takeover *t, const char *uuid)
+{
+    const struct xl_journal_record *record = t->how->record;
+    struct xl_xen_receiver *r = t->r;
+    int rc = xl_xen_record_open(&r->record, uuid, r->name, false);
+
+    if ( rc )
+        return rc;
+    r->record.journal.domid = r->domid;
+    r->record.owner = record->owner;
+    memcpy(r->record.session, record->session, sizeof(r->record.session));
+    r->record.epoch = record->epoch;
+    xl_xen_store_set(r->record.store, "domid", "%u", r->domid);
+    r->arrival.name = r->name;
+    xl_arrival_note_record(&r->arrival, record->owner, record->session,
+                           record->epoch);
+    rc = xc_sr_control_new(&r->arrival.control);
+    if ( !rc )
+        rc = xl_arrival_open(&r->arrival, xl_xen_place(false), r->record.uuid);
+    if ( rc )
+        xl_error("cannot take requests: %s", strerror(-rc));
+    return rc;
+}
+
+/* As when it began to run here, if its receiver did not come to that. */
+static void name_it(struct takeover *t)
+{
+    struct xl_xen_receiver *r = t->r;
+
+    xl_xen_receiver_allow_saving(r, false);
+    if ( !t->incoming )
+        return;
+    if ( xl_xen_rename(r->ctx, r->domid, r->incoming, r->name) )
+        xl_error("`%s` runs here, but under the name %s (%s)", r->name,
+                 r->incoming, xl_xen_complaint());
+    if ( !r->args.no_monitor )
+        (void)xl_xen_start_monitor(r->domid);
+}
+
+static void on_lost(void *ctx, const char *why)
+{
+    struct takeover *t = ctx;
+
+    release(t);
+    t->recovery.lost(t->recovery.ctx, why);
+}
+
+static void on_recovered(void *ctx)
+{
+    struct takeover *t = ctx;
+
+    release(t);
+    t->recovery.recovered(t->recovery.ctx);
+}
+
+static int run(struct takeover *t, struct xc_sr_hv *hv)
+{
+    struct xl_xen_receiver *r = t->r;
+    struct xc_sr_restore_params params = {
+        .hv = hv,
+        .recv_fd = r->arrival.recv_fd,
+        .send_fd = r->arrival.send_fd,
+        .journal = { .put = xl_xen_receiver_put_record, .ctx = r },
+        .log = &r->log,
+        .from = &t->from,
+    };
+    int rc;
+
+    xl_arrival_fill_params(&r->arrival, &params);
+    params.progress = xl_xen_receiver_on_progress;
+    params.progress_ctx = r;
+    t->recovery = params.recovery;
+    params.recovery.lost = on_lost;
+    params.recovery.recovered = on_recovered;
+    params.recovery.ctx = t;
+    xl_xen_receiver_brace();
+    hold(t);
+    rc = xc_sr_restore(&params, &r->result.engine);
+    release(t);
+    return rc;
+}
+
+/* *began_r: the source has heard of us, the outcome is the engine's. */
+static int serve(struct takeover *t, bool *began_r)
+{
+    struct xl_xen_receiver *r = t->r;
+    const struct xc_sr_xen_destination_params dest = {
+        .take_over = true,
+        .is_paused = t->paused,
+    };
+    struct xc_sr_hv *hv = NULL;
+    int rc = xc_sr_hv_open_xen_destination(r->domid, &dest, &r->log, &hv);
+
+    if ( rc )
+        return rc;
+    name_it(t);
+    xl_note("`%s`: its receiver is gone; this process takes its place",
+            r->name);
+    rc = run(t, hv);
+    xc_sr_hv_close(hv);
+    *began_r = r->result.engine.stats.bytes_back > 0;
+    return rc;
+}
+
+int xl_xen_take_over(struct xl_xen_receiver *r, const char *uuid,
+                     const struct xl_recover_stand_in *how, bool *ok_said_r,
+                     int *status_r)
+{
+    struct takeover t = {
+        .r = r,
+        .how = how,
+        .from = { .owner = how->record->owner, .epoch = how->record->epoch },
+    };
+    bool began = false;
+    int rc = look(&t, uuid);
+
+    memcpy(t.from.session, how->record->session, sizeof(t.from.session));
+    if ( !rc )
+        rc = take_hold(&t, uuid);
+    if ( !rc )
+        rc = xl_recover_say_ok(how->send_fd, how->deadline_us);
+    if ( rc )
+        return rc;
+    *ok_said_r = true;
+    rc = serve(&t, &began);
+    if ( rc == -ENOMEM && !began )
+    {
+        /* Nothing is settled by that: the record stays, and who asks again. */
+        xl_error("`%s`: not enough memory to take its receiver's place",
+                 r->name);
+        *status_r = XL_EXIT_FAILED;
+        return 0;
+    }
+    if ( rc && !began )
+        return rc;
+    *status_r = xl_xen_receiver_finish(r, rc);
+    xl_link_end(&r->arrival.link,
+                *status_r == XL_EXIT_DONE ? "done" : "parked");
+    return 0;
+}
