@@ -60,9 +60,9 @@ static int turn_or_stall(struct xc_sr_receiver *r, uint64_t *seen,
     if ( r->in.total != *seen )
     {
         *seen = r->in.total;
-        *deadline_us = stall_deadline_us(r);
+        *deadline_us = r->now_us + r->params->stall_timeout_us;
     }
-    else if ( xc_sr__now_us() >= *deadline_us )
+    else if ( r->now_us >= *deadline_us )
         return xc_sr__receiver_fail(
             r, -ETIMEDOUT, "nothing came for %llu ms",
             (unsigned long long)(r->params->stall_timeout_us / 1000));
@@ -145,7 +145,7 @@ static int prepare(struct xc_sr_receiver *r)
             rc = xc_sr__receiver_fail(r, -EPROTO, "END before the hand-over");
         if ( !rc && is_readable(r->params->prepare_fd) )
             rc = ask_prepare(r, &ready);
-        if ( !rc && !ready && xc_sr__now_us() >= deadline_us )
+        if ( !rc && !ready && r->now_us >= deadline_us )
             rc = xc_sr__receiver_fail(
                 r, -ETIMEDOUT, "the guest was not prepared in %llu ms",
                 (unsigned long long)(r->params->stall_timeout_us / 1000));
@@ -178,18 +178,16 @@ static int wait_commit(struct xc_sr_receiver *r)
 
     while ( !r->committed )
     {
-        uint64_t now_us;
         int rc = xc_sr__receiver_turn(r, deadline_us);
 
         if ( !rc )
             rc = heed_control(r);
         if ( rc )
             return rc;
-        now_us = xc_sr__now_us();
-        if ( r->in.total != seen && now_us < last_us )
-            deadline_us = now_us + r->params->commit_timeout_us;
+        if ( r->in.total != seen && r->now_us < last_us )
+            deadline_us = r->now_us + r->params->commit_timeout_us;
         seen = r->in.total;
-        if ( !r->committed && (r->ended || now_us >= deadline_us) )
+        if ( !r->committed && (r->ended || r->now_us >= deadline_us) )
             return xc_sr__receiver_fail(r, r->ended ? -EPROTO : -ETIMEDOUT,
                                         r->ended ? "END before COMMIT"
                                                  : "COMMIT did not come");
@@ -572,7 +570,7 @@ int xc_sr_restore(const struct xc_sr_restore_params *params,
     r->result = result_r;
     r->stats = &result_r->stats;
     r->nr_pfns = p.hv->info.nr_pfns;
-    r->stats->start_us = xc_sr__now_us();
+    r->stats->start_us = r->now_us = xc_sr__now_us();
     r->stats->nr_pfns = r->nr_pfns;
     rc = receiver_init(r);
     if ( rc == -ENOMEM )

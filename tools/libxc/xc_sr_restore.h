@@ -57,6 +57,9 @@ struct xc_sr_receiver
     size_t need; /* octets the reader wants to see */
     uint64_t acked;
     uint64_t upper_used;
+    /* Asking for the time is a system call on some hosts, dom0s among them:
+     * each turn does it once. */
+    uint64_t now_us;
     uint64_t said_us;   /* when octets went out last */
     uint64_t heard_us;  /* when octets came last */
     uint64_t turned_us; /* when that was asked last */

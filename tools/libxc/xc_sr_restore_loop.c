@@ -96,7 +96,7 @@ static int flush_back(struct xc_sr_receiver *r)
         return 0;
     rc = xc_sr__outq_flush(&r->out, &wrote);
     if ( !rc && wrote )
-        r->said_us = xc_sr__now_us();
+        r->said_us = r->now_us;
     if ( !rc )
         return 0;
     xc_sr__outq_drop(&r->out);
@@ -157,22 +157,22 @@ int xc_sr__receiver_keepalive(struct xc_sr_receiver *r)
          r->handshaking || r->aborted || r->eof ||
          (r->owner != XC_SR_OWNER_NONE && r->owner != XC_SR_OWNER_PREP &&
           r->owner != XC_SR_OWNER_OWNER) ||
-         xc_sr__outq_len(&r->out) || xc_sr__now_us() - r->said_us < every_us )
+         xc_sr__outq_len(&r->out) || r->now_us - r->said_us < every_us )
         return 0;
-    r->said_us = xc_sr__now_us();
+    r->said_us = r->now_us;
     xc_sr__write_empty(&r->writer, XC_SR_REC_POSTCOPY_ALIVE);
     return xc_sr__receiver_say(r);
 }
 
 /* Once pages are all that is to come the source is never silent for long. */
-static int check_silence(struct xc_sr_receiver *r, uint64_t now_us)
+static int check_silence(struct xc_sr_receiver *r)
 {
     uint64_t lost_us = r->params->silence_timeout_us;
 
     if ( !is_agreed(r, XC_SR_FEATURE_KEEPALIVE) || !r->upper_done ||
          r->parked || r->handshaking || r->ended ||
          (r->owner != XC_SR_OWNER_PREP && r->owner != XC_SR_OWNER_OWNER) ||
-         now_us - r->heard_us <= lost_us )
+         r->now_us - r->heard_us <= lost_us )
         return 0;
     r->conn_lost = true;
     return xc_sr__receiver_fail(r, -ETIMEDOUT,
@@ -290,10 +290,9 @@ static bool wants_faults(const struct xc_sr_receiver *r)
            r->nr_waiters < XC_SR_OUTSTANDING_MAX;
 }
 
-static int wait_events(struct xc_sr_receiver *r, uint64_t deadline_us,
-                       uint64_t now_us)
+static int wait_events(struct xc_sr_receiver *r, uint64_t deadline_us)
 {
-    int ms = xc_sr__poll_ms(deadline_us, now_us);
+    int ms = xc_sr__poll_ms(deadline_us, r->now_us);
     struct xc_sr_control *control = r->params->control;
     struct pollfd fds[7] = {
         { .fd = r->eof ? -1 : r->in.fd, .events = POLLIN },
@@ -338,9 +337,9 @@ int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us)
 {
     bool stop = false;
     size_t got = 0;
-    uint64_t now_us;
     int rc = 0;
 
+    r->now_us = xc_sr__now_us();
     /* What was acknowledged last and what is wanted now go out together. */
     if ( r->paging && r->upper_done )
         rc = xc_sr__receiver_faults(r);
@@ -354,15 +353,14 @@ int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us)
         r->conn_lost = true;
         return xc_sr__receiver_fail(r, rc, "the stream: %s", strerror(-rc));
     }
-    now_us = xc_sr__now_us();
     if ( got )
-        r->heard_us = now_us;
-    r->heard_us = xc_sr__heard_us(r->heard_us, r->turned_us, now_us,
+        r->heard_us = r->now_us;
+    r->heard_us = xc_sr__heard_us(r->heard_us, r->turned_us, r->now_us,
                                   r->params->silence_timeout_us);
-    r->turned_us = now_us;
+    r->turned_us = r->now_us;
     rc = check_replaced(r);
     if ( !rc )
-        rc = check_silence(r, now_us);
+        rc = check_silence(r);
     if ( !rc )
         rc = xc_sr__receiver_keepalive(r);
     if ( rc )
@@ -371,8 +369,7 @@ int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us)
         rc = xc_sr__receiver_look_ahead(r);
     if ( !rc )
         rc = use_window(r, &stop);
-    now_us = xc_sr__now_us();
-    xc_sr__receiver_report(r, now_us);
+    xc_sr__receiver_report(r, r->now_us);
     if ( rc || stop )
         return rc;
     if ( got )
@@ -382,7 +379,7 @@ int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us)
     rc = acknowledge(r, 1);
     if ( !rc )
         rc = flush_back(r);
-    if ( rc || now_us >= deadline_us )
+    if ( rc || r->now_us >= deadline_us )
         return rc;
-    return wait_events(r, deadline_us, now_us);
+    return wait_events(r, deadline_us);
 }

@@ -398,6 +398,7 @@ static int page_out(struct xc_sr_receiver *r, const uint64_t *pfns,
         xc_sr__pageset_add(&r->missing, pfns[i]);
     }
     /* A long list takes its time, and the source is waiting. */
+    r->now_us = xc_sr__now_us();
     return xc_sr__receiver_keepalive(r);
 }
 

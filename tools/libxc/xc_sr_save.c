@@ -567,7 +567,7 @@ int xc_sr_save(const struct xc_sr_save_params *params,
         s->owner = p.from->owner;
         s->epoch = p.from->epoch;
     }
-    s->stats->start_us = xc_sr__now_us();
+    s->stats->start_us = s->now_us = xc_sr__now_us();
     s->stats->nr_pfns = s->nr_pfns;
     s->stats->stream_version = s->version;
     rc = check_params(s);

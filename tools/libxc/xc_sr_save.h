@@ -75,6 +75,9 @@ struct xc_sr_sender
     int upper_fd;          /* waited for; -1: none */
     bool back_eof;
     uint32_t features;
+    /* Asking for the time is a system call on some hosts, dom0s among them:
+     * each turn does it once, and once more when it has waited. */
+    uint64_t now_us;
     uint64_t said_us;   /* when octets went out last */
     uint64_t heard_us;  /* when octets came last */
     uint64_t turned_us; /* when that was asked last */
@@ -212,10 +215,13 @@ int xc_sr__sender_suspend(struct xc_sr_sender *s);
 int xc_sr__sender_send_set(struct xc_sr_sender *s, struct xc_sr_pageset *set,
                            enum xc_sr_class class);
 
+/* ---- xc_sr_save_push.c ---- */
+
+int xc_sr__sender_push(struct xc_sr_sender *s);
+
 /* ---- xc_sr_save_postcopy.c ---- */
 
 int xc_sr__sender_announce(struct xc_sr_sender *s);
-int xc_sr__sender_push(struct xc_sr_sender *s);
 /* Records COMMITTED and queues COMMIT: the point of no return. */
 int xc_sr__sender_commit(struct xc_sr_sender *s);
 /* Reads and acts on the back channel; *progress_r if anything came. */

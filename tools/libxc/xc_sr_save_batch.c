@@ -215,6 +215,6 @@ int xc_sr__sender_batch(struct xc_sr_sender *s, const uint64_t *pfns,
         return xc_sr__sender_fail(s, rc, "cannot queue pages: %s",
                                   strerror(-rc));
     account(s->stats, class, nr, s->queued_total - before);
-    xc_sr__window_sent(&s->window, s->queued_total, xc_sr__now_us());
+    xc_sr__window_sent(&s->window, s->queued_total, s->now_us);
     return 0;
 }

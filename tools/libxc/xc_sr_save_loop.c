@@ -142,11 +142,10 @@ void xc_sr__sender_report(struct xc_sr_sender *s, uint64_t now_us)
 }
 
 /* Waits for the descriptors; what is ready is found out by the next turn. */
-static int wait_events(struct xc_sr_sender *s, uint64_t deadline_us,
-                       uint64_t now_us)
+static int wait_events(struct xc_sr_sender *s, uint64_t deadline_us)
 {
     struct xc_sr_control *control = s->params->control;
-    int ms = xc_sr__poll_ms(deadline_us, now_us);
+    int ms = xc_sr__poll_ms(deadline_us, s->now_us);
     struct pollfd fds[5] = {
         { .fd = xc_sr__outq_len(&s->out) ? s->out.fd : -1, .events = POLLOUT },
         { .fd = s->in.buf && !s->back_eof && !s->stock_tail ? s->in.fd : -1,
@@ -162,6 +161,7 @@ static int wait_events(struct xc_sr_sender *s, uint64_t deadline_us,
         ms = PROGRESS_PERIOD_US / 1000;
     if ( poll(fds, XC_SR_ARRAY_SIZE(fds), ms) < 0 && errno != EINTR )
         return xc_sr__sender_fail(s, -errno, "poll: %s", strerror(errno));
+    s->now_us = xc_sr__now_us();
     if ( fds[3].fd >= 0 && fds[3].revents )
         xc_sr__control_drain(control);
     if ( fds[4].fd >= 0 && fds[4].revents )
@@ -259,7 +259,7 @@ int xc_sr__sender_turn(struct xc_sr_sender *s, uint64_t deadline_us)
     rc = heed_control(s);
     if ( rc )
         return rc;
-    now_us = xc_sr__now_us();
+    now_us = s->now_us = xc_sr__now_us();
     if ( wrote )
         s->said_us = now_us;
     if ( progress )
@@ -277,7 +277,7 @@ int xc_sr__sender_turn(struct xc_sr_sender *s, uint64_t deadline_us)
         return 0;
     if ( s->spins && s->owed.count && now_us - s->busy_at_us < SPIN_US )
         return 0;
-    return wait_events(s, deadline_us, now_us);
+    return wait_events(s, deadline_us);
 }
 
 /* Nothing but the rate limit keeps us from sending. */
@@ -292,7 +292,7 @@ static bool is_held_by_rate(struct xc_sr_sender *s, uint64_t now_us)
 int xc_sr__sender_turn_or_stall(struct xc_sr_sender *s, uint64_t until_us,
                                 struct xc_sr_stall *stall)
 {
-    uint64_t moved, now_us;
+    uint64_t moved;
     int rc;
 
     if ( stall->deadline_us && until_us > stall->deadline_us )
@@ -301,14 +301,13 @@ int xc_sr__sender_turn_or_stall(struct xc_sr_sender *s, uint64_t until_us,
     if ( rc )
         return rc;
     moved = s->out.total + s->in.total;
-    now_us = xc_sr__now_us();
     if ( !stall->deadline_us || moved != stall->seen ||
-         is_held_by_rate(s, now_us) )
+         is_held_by_rate(s, s->now_us) )
     {
         stall->seen = moved;
-        stall->deadline_us = now_us + s->params->ready_timeout_us;
+        stall->deadline_us = s->now_us + s->params->ready_timeout_us;
     }
-    else if ( now_us >= stall->deadline_us )
+    else if ( s->now_us >= stall->deadline_us )
         return xc_sr__sender_fail(s, -ETIMEDOUT,
                                   "the destination has gone silent");
     return 0;

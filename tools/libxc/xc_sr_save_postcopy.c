@@ -2,21 +2,15 @@
 /*
  * xc_sr_save_postcopy.c: the guest is suspended; from here on pages are owed.
  *
- * Called from the timeline in xc_sr_save.c: announcing what is owed, the push
- * with faulted pages first, the point of no return, and everything the
- * destination says on the back channel (on_*(), one for each row of the
- * record table's back half).
+ * Called from the timeline in xc_sr_save.c: announcing what is owed, the point
+ * of no return, and everything the destination says on the back channel
+ * (on_*(), one for each row of the record table's back half).
  *
  * Spec: "Post-copy", "Back channel", "Hand-over".
  */
 #include <errno.h>
 
 #include "xc_sr_save.h"
-
-/* Faulted pages put into the queue before the wire is looked at again. */
-#define URGENT_BURST 8u
-/* Of ready_timeout_us, for an answer of a peer that is otherwise alive. */
-#define ANSWER_WAITS 4u
 
 /* ---- Announcing ------------------------------------------------------------------ */
 
@@ -109,130 +103,6 @@ int xc_sr__sender_commit(struct xc_sr_sender *s)
         return 0; /* TRANSITION and what follows it says it */
     xc_sr__sender_write_session(s, XC_SR_REC_POSTCOPY_COMMIT);
     return xc_sr__sender_queue(s);
-}
-
-/* ---- The push ------------------------------------------------------------------------ */
-
-static int send_urgent(struct xc_sr_sender *s)
-{
-    int rc = 0;
-
-    for ( unsigned int n = 0; !rc && n < URGENT_BURST && s->urgent_nr; n++ )
-    {
-        uint64_t pfn = s->urgent[s->urgent_head];
-
-        s->urgent_head = (s->urgent_head + 1) % XC_SR_URGENT_MAX;
-        s->urgent_nr--;
-        if ( !xc_sr__pageset_remove(&s->owed, pfn) )
-            continue; /* the push came by in the meantime */
-        rc = xc_sr__sender_batch(s, &pfn, 1, XC_SR_CLASS_FAULT);
-    }
-    return rc;
-}
-
-static int send_bulk(struct xc_sr_sender *s)
-{
-    uint64_t pfns[XC_SR_BULK_PAGES];
-    uint64_t before = s->queued_total;
-    unsigned int nr = 0, most = xc_sr__rate_pages(&s->rate);
-    int rc;
-
-    xc_sr__hv_look_ahead(s->hv, &s->owed, s->cursor);
-    while ( nr < most && s->owed.count )
-    {
-        uint64_t pfn = xc_sr__pageset_next(&s->owed, s->cursor);
-
-        if ( pfn >= s->nr_pfns )
-        {
-            /* A record does not wrap: runs in memory stay runs. */
-            s->cursor = 0;
-            if ( nr )
-                break;
-            continue;
-        }
-        xc_sr__pageset_remove(&s->owed, pfn);
-        pfns[nr++] = pfn;
-        s->cursor = pfn + 1;
-    }
-    if ( nr == 0 )
-        return 0;
-    rc = xc_sr__sender_batch(s, pfns, nr, XC_SR_CLASS_PUSH);
-    xc_sr__rate_charge(&s->rate, s->queued_total - before);
-    return rc;
-}
-
-/* Something to write, if there is room for it on the wire. */
-static int queue_next(struct xc_sr_sender *s, uint64_t *until_us)
-{
-    if ( xc_sr__outq_len(&s->out) || s->nr_mapped )
-        return 0;
-    if ( s->urgent_nr )
-        return send_urgent(s);
-    if ( s->owed.count && xc_sr__window_open(&s->window) &&
-         xc_sr__rate_allows(&s->rate, xc_sr__now_us(), until_us) )
-        return send_bulk(s);
-    return 0;
-}
-
-static bool commit_is_due(const struct xc_sr_sender *s)
-{
-    return s->prepared && s->owner == XC_SR_OWNER_NONE;
-}
-
-/*
- * The guest stands still until PREPARED and RUNNING are here, so a peer that
- * is merely busy taking pages gets no more time for them than one that is
- * silent, but for what lies in the pipe before its answer.
- */
-static int check_answers(struct xc_sr_sender *s, uint64_t now_us)
-{
-    uint64_t patience_us = ANSWER_WAITS * s->params->ready_timeout_us;
-    const struct xc_sr_stats *stats = s->stats;
-
-    if ( s->version < 3 || s->running )
-        return 0;
-    if ( !s->prepared && now_us - stats->transition_us > patience_us )
-        return xc_sr__sender_fail(s, -ETIMEDOUT,
-                                  "the destination takes pages but does not "
-                                  "say PREPARED");
-    if ( s->prepared && s->asked_us && now_us - s->asked_us > patience_us )
-        return xc_sr__sender_fail(s, -ETIMEDOUT,
-                                  "the destination takes pages but does not "
-                                  "say RUNNING");
-    return 0;
-}
-
-int xc_sr__sender_push(struct xc_sr_sender *s)
-{
-    struct xc_sr_stall stall = { .deadline_us = 0 };
-    int rc = 0;
-
-    /* Version 2 says nothing when the guest runs there. */
-    if ( s->version < 3 )
-        xc_sr__sender_phase(s, XC_SR_PHASE_POSTCOPY);
-
-    s->rate.bytes_per_s = s->params->max_postcopy_bandwidth_bytes_per_s;
-    s->rate.credit = 0;
-    s->spins = true;
-    while ( !s->complete )
-    {
-        uint64_t until_us = xc_sr__now_us() + s->params->ready_timeout_us;
-
-        if ( commit_is_due(s) )
-            rc = xc_sr__sender_commit(s);
-        if ( !rc )
-            rc = queue_next(s, &until_us);
-        if ( !rc )
-            rc = xc_sr__sender_turn_or_stall(s, until_us, &stall);
-        if ( rc )
-            return rc;
-        if ( s->naked )
-            return -ECONNABORTED;
-        rc = check_answers(s, xc_sr__now_us());
-        if ( rc )
-            return rc;
-    }
-    return 0;
 }
 
 /* ---- The back channel ------------------------------------------------------------------ */
@@ -385,7 +255,7 @@ static int on_postcopy_ack(struct xc_sr_sender *s,
     /* Small records are not noted one by one, but may be acknowledged. */
     s->window.sent = s->queued_total;
     if ( !xc_sr__add_u64(xc_sr__le64(rec->body), s->sent_base, &acked) ||
-         xc_sr__window_acked(&s->window, acked, xc_sr__now_us()) )
+         xc_sr__window_acked(&s->window, acked, s->now_us) )
         return xc_sr__sender_fail(s, -EPROTO,
                                   "ACK of 0x%llx octets: more than were sent, "
                                   "or fewer than before",

@@ -28,7 +28,7 @@
 static bool may_queue(struct xc_sr_sender *s, uint64_t *wait_until_us)
 {
     return xc_sr__outq_len(&s->out) == 0 && xc_sr__window_open(&s->window) &&
-           xc_sr__rate_allows(&s->rate, xc_sr__now_us(), wait_until_us);
+           xc_sr__rate_allows(&s->rate, s->now_us, wait_until_us);
 }
 
 static int send_some(struct xc_sr_sender *s, struct xc_sr_pageset *set,
@@ -64,7 +64,7 @@ int xc_sr__sender_send_set(struct xc_sr_sender *s, struct xc_sr_pageset *set,
 
     while ( !rc && set->count )
     {
-        uint64_t until_us = xc_sr__now_us() + s->params->ready_timeout_us;
+        uint64_t until_us = s->now_us + s->params->ready_timeout_us;
 
         if ( may_queue(s, &until_us) )
             rc = send_some(s, set, &pfn, class);
@@ -110,7 +110,7 @@ static int send_round(struct xc_sr_sender *s, uint64_t *sent_r)
 
     while ( !rc && pfn < s->nr_pfns && s->todo.count && !leave_round(s) )
     {
-        uint64_t until_us = xc_sr__now_us() + s->params->ready_timeout_us;
+        uint64_t until_us = s->now_us + s->params->ready_timeout_us;
 
         if ( may_queue(s, &until_us) )
             rc = send_some(s, &s->todo, &pfn, XC_SR_CLASS_PRECOPY);

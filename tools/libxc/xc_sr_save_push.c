@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * xc_sr_save_push.c: the push: what is owed, faulted pages first, until the
+ * destination has everything.
+ *
+ * Called from the timeline in xc_sr_save.c, once for each connection.  Also
+ * says COMMIT when it is due; what it may be due for is read by
+ * xc_sr_save_postcopy.c.
+ *
+ * Spec: "Post-copy", "Hand-over".
+ */
+#include <errno.h>
+
+#include "xc_sr_save.h"
+
+/* Faulted pages put into the queue before the wire is looked at again. */
+#define URGENT_BURST 8u
+/* Of ready_timeout_us, for an answer of a peer that is otherwise alive. */
+#define ANSWER_WAITS 4u
+
+/* ---- What goes next -------------------------------------------------------------------- */
+
+static int send_urgent(struct xc_sr_sender *s)
+{
+    int rc = 0;
+
+    for ( unsigned int n = 0; !rc && n < URGENT_BURST && s->urgent_nr; n++ )
+    {
+        uint64_t pfn = s->urgent[s->urgent_head];
+
+        s->urgent_head = (s->urgent_head + 1) % XC_SR_URGENT_MAX;
+        s->urgent_nr--;
+        if ( !xc_sr__pageset_remove(&s->owed, pfn) )
+            continue; /* the push came by in the meantime */
+        rc = xc_sr__sender_batch(s, &pfn, 1, XC_SR_CLASS_FAULT);
+    }
+    return rc;
+}
+
+static int send_bulk(struct xc_sr_sender *s)
+{
+    uint64_t pfns[XC_SR_BULK_PAGES];
+    uint64_t before = s->queued_total;
+    unsigned int nr = 0, most = xc_sr__rate_pages(&s->rate);
+    int rc;
+
+    xc_sr__hv_look_ahead(s->hv, &s->owed, s->cursor);
+    while ( nr < most && s->owed.count )
+    {
+        uint64_t pfn = xc_sr__pageset_next(&s->owed, s->cursor);
+
+        if ( pfn >= s->nr_pfns )
+        {
+            /* A record does not wrap: runs in memory stay runs. */
+            s->cursor = 0;
+            if ( nr )
+                break;
+            continue;
+        }
+        xc_sr__pageset_remove(&s->owed, pfn);
+        pfns[nr++] = pfn;
+        s->cursor = pfn + 1;
+    }
+    if ( nr == 0 )
+        return 0;
+    rc = xc_sr__sender_batch(s, pfns, nr, XC_SR_CLASS_PUSH);
+    xc_sr__rate_charge(&s->rate, s->queued_total - before);
+    return rc;
+}
+
+/* Something to write, if there is room for it on the wire. */
+static int queue_next(struct xc_sr_sender *s, uint64_t *until_us)
+{
+    if ( xc_sr__outq_len(&s->out) || s->nr_mapped )
+        return 0;
+    if ( s->urgent_nr )
+        return send_urgent(s);
+    if ( !s->owed.count || !xc_sr__window_open(&s->window) ||
+         !xc_sr__rate_allows(&s->rate, s->now_us, until_us) )
+        return 0;
+    return send_bulk(s);
+}
+
+/* ---- Until everything is there ------------------------------------------------------------ */
+
+static bool commit_is_due(const struct xc_sr_sender *s)
+{
+    return s->prepared && s->owner == XC_SR_OWNER_NONE;
+}
+
+/*
+ * The guest stands still until PREPARED and RUNNING are here, so a peer that
+ * is merely busy taking pages gets no more time for them than one that is
+ * silent, but for what lies in the pipe before its answer.
+ */
+static int check_answers(struct xc_sr_sender *s, uint64_t now_us)
+{
+    uint64_t patience_us = ANSWER_WAITS * s->params->ready_timeout_us;
+    const struct xc_sr_stats *stats = s->stats;
+
+    if ( s->version < 3 || s->running )
+        return 0;
+    if ( !s->prepared && now_us - stats->transition_us > patience_us )
+        return xc_sr__sender_fail(s, -ETIMEDOUT,
+                                  "the destination takes pages but does not "
+                                  "say PREPARED");
+    if ( s->prepared && s->asked_us && now_us - s->asked_us > patience_us )
+        return xc_sr__sender_fail(s, -ETIMEDOUT,
+                                  "the destination takes pages but does not "
+                                  "say RUNNING");
+    return 0;
+}
+
+int xc_sr__sender_push(struct xc_sr_sender *s)
+{
+    struct xc_sr_stall stall = { .deadline_us = 0 };
+    int rc = 0;
+
+    /* Version 2 says nothing when the guest runs there. */
+    if ( s->version < 3 )
+        xc_sr__sender_phase(s, XC_SR_PHASE_POSTCOPY);
+
+    s->rate.bytes_per_s = s->params->max_postcopy_bandwidth_bytes_per_s;
+    s->rate.credit = 0;
+    s->spins = true;
+    while ( !s->complete )
+    {
+        uint64_t until_us = s->now_us + s->params->ready_timeout_us;
+
+        if ( commit_is_due(s) )
+            rc = xc_sr__sender_commit(s);
+        if ( !rc )
+            rc = queue_next(s, &until_us);
+        if ( !rc )
+            rc = xc_sr__sender_turn_or_stall(s, until_us, &stall);
+        if ( rc )
+            return rc;
+        if ( s->naked )
+            return -ECONNABORTED;
+        rc = check_answers(s, s->now_us);
+        if ( rc )
+            return rc;
+    }
+    return 0;
+}
