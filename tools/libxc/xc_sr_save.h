@@ -5,7 +5,8 @@
  * xc_sr_save.c            the timeline, readable top to bottom
  * xc_sr_save_loop.c       the wait loop everything else runs in
  * xc_sr_save_precopy.c    rounds, suspending, the resume set
- * xc_sr_save_postcopy.c   announcing, the push, the back channel
+ * xc_sr_save_push.c       the push
+ * xc_sr_save_postcopy.c   announcing, the point of no return, the back channel
  * xc_sr_save_recover.c    a connection lost after COMMIT, and the next one
  * xc_sr_save_batch.c      pfns to page records
  *
@@ -52,6 +53,13 @@ struct xc_sr_rate
     uint64_t at_us;
 };
 
+/* Of the push before the guest runs: see rests(). */
+struct xc_sr_pace
+{
+    uint64_t sent_us; /* a record that is not acknowledged; 0: none */
+    uint64_t rest_until_us;
+};
+
 struct xc_sr_sender
 {
     const struct xc_sr_save_params *params;
@@ -71,6 +79,7 @@ struct xc_sr_sender
     struct xc_sr_writer writer;
     struct xc_sr_window window;
     struct xc_sr_rate rate;
+    struct xc_sr_pace pace;
     uint64_t queued_total; /* octets ever put into out */
     int upper_fd;          /* waited for; -1: none */
     bool back_eof;

@@ -17,6 +17,10 @@
 #define URGENT_BURST 8u
 /* Of ready_timeout_us, for an answer of a peer that is otherwise alive. */
 #define ANSWER_WAITS 4u
+/* Until the guest runs: a rest so many times as long as a record took. */
+#define REST_SHARE   3u
+/* However slow a moment was, the next one may be better. */
+#define REST_MAX_US  250000u
 
 /* ---- What goes next -------------------------------------------------------------------- */
 
@@ -68,6 +72,35 @@ static int send_bulk(struct xc_sr_sender *s)
     return rc;
 }
 
+/*
+ * The guest stands still until both hosts are done with their toolstacks'
+ * part, which wants the processors and the connection for itself: COMMIT
+ * queues behind all that is in flight.  So bulk pages, which nobody waits for,
+ * go one record at a time until then, with a rest after each.
+ */
+static bool rests(struct xc_sr_sender *s, uint64_t *until_us)
+{
+    struct xc_sr_pace *p = &s->pace;
+
+    if ( s->running || s->version < 3 || !s->window.enabled )
+        return false;
+    if ( xc_sr__window_in_flight(&s->window) )
+        return true;
+    if ( p->sent_us )
+    {
+        uint64_t rest_us = REST_SHARE * (s->now_us - p->sent_us);
+
+        p->rest_until_us =
+            s->now_us + (rest_us < REST_MAX_US ? rest_us : REST_MAX_US);
+        p->sent_us = 0;
+    }
+    if ( s->now_us >= p->rest_until_us )
+        return false;
+    if ( *until_us > p->rest_until_us )
+        *until_us = p->rest_until_us;
+    return true;
+}
+
 /* Something to write, if there is room for it on the wire. */
 static int queue_next(struct xc_sr_sender *s, uint64_t *until_us)
 {
@@ -75,9 +108,11 @@ static int queue_next(struct xc_sr_sender *s, uint64_t *until_us)
         return 0;
     if ( s->urgent_nr )
         return send_urgent(s);
-    if ( !s->owed.count || !xc_sr__window_open(&s->window) ||
+    if ( !s->owed.count || rests(s, until_us) ||
+         !xc_sr__window_open(&s->window) ||
          !xc_sr__rate_allows(&s->rate, s->now_us, until_us) )
         return 0;
+    s->pace.sent_us = s->now_us;
     return send_bulk(s);
 }
 
@@ -122,6 +157,7 @@ int xc_sr__sender_push(struct xc_sr_sender *s)
 
     s->rate.bytes_per_s = s->params->max_postcopy_bandwidth_bytes_per_s;
     s->rate.credit = 0;
+    s->pace = (struct xc_sr_pace){ .sent_us = 0 };
     s->spins = true;
     while ( !s->complete )
     {
