@@ -186,6 +186,24 @@ bool libxl_postcopy__run_is_done(struct libxl_postcopy__run *run, int *rc_r)
     return done;
 }
 
+int libxl_postcopy__run_wait_done(struct libxl_postcopy__run *run,
+                                  uint64_t deadline_us)
+{
+    int rc = -ETIMEDOUT;
+
+    pthread_mutex_lock(&run->lock);
+    while ( run->state != LIBXL_PC_REQUEST_DONE &&
+            wait_change(run, deadline_us) )
+        continue;
+    if ( run->state == LIBXL_PC_REQUEST_DONE )
+    {
+        rc = run->request_rc;
+        run->state = LIBXL_PC_REQUEST_NONE;
+    }
+    pthread_mutex_unlock(&run->lock);
+    return rc;
+}
+
 int libxl_postcopy__run_ask(struct libxl_postcopy__run *run,
                             int (*what)(void *ctx), uint64_t deadline_us)
 {

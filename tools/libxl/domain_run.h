@@ -65,6 +65,9 @@ void libxl_postcopy__run_post(struct libxl_postcopy__run *run,
                               int (*what)(void *ctx));
 /* Whether what was posted is done, and then what came of it. */
 bool libxl_postcopy__run_is_done(struct libxl_postcopy__run *run, int *rc_r);
+/* What came of what was posted, once it is done; -ETIMEDOUT: not yet. */
+int libxl_postcopy__run_wait_done(struct libxl_postcopy__run *run,
+                                  uint64_t deadline_us);
 /*
  * Both: posts and waits.  -ETIMEDOUT: it was not begun and will not be;
  * -EINPROGRESS: it was begun, nobody knows.

@@ -70,7 +70,11 @@ static int resume_now(void *ctx)
 static int before_commit_now(void *ctx)
 {
     struct sender *s = ctx;
+    int libxl_rc = 0;
 
+    /* There will be no COMMIT: may_commit() says why. */
+    if ( libxl_postcopy__run_has_returned(&s->line.run, &libxl_rc) && libxl_rc )
+        return -EIO;
     return s->params->before_commit(s->params->ctx);
 }
 
@@ -200,6 +204,14 @@ static int fill(struct sender *s)
     return !rc || rc == -EAGAIN ? rc : stream_failed(s, rc);
 }
 
+/* The destination has its work now: the time for ours here. */
+static void ask_before_commit(struct sender *s)
+{
+    if ( !s->params->before_commit || s->save.stream_version < 3 )
+        return;
+    libxl_postcopy__run_post(&s->line.run, before_commit_now);
+}
+
 static int read_upper(void *ctx, void *buf, size_t cap, size_t *len_r,
                       bool *done_r)
 {
@@ -224,6 +236,8 @@ static int read_upper(void *ctx, void *buf, size_t cap, size_t *len_r,
     *len_r = len;
     *done_r = s->line.relay.turn_over &&
               !libxl_postcopy__relay_waiting(&s->line.relay, &p);
+    if ( *done_r )
+        ask_before_commit(s);
     return 0;
 }
 
@@ -283,8 +297,7 @@ static int may_commit(struct sender *s)
             &s->line, rc, "domain %u: libxl's save did not end well (error %d)",
             s->params->domid, libxl_rc);
     if ( s->params->before_commit )
-        rc = libxl_postcopy__run_ask(&s->line.run, before_commit_now,
-                                     deadline_us);
+        rc = libxl_postcopy__run_wait_done(&s->line.run, deadline_us);
     s->may_commit = rc == 0;
     return rc;
 }

@@ -85,11 +85,12 @@ struct libxl_postcopy_send_params
     bool debug; /* LIBXL_SUSPEND_DEBUG */
     /*
      * The caller's thread, once, libxl at its disposal: the guest is
-     * suspended, the destination has all it needs, COMMITTED is recorded and
-     * COMMIT sent right after.  The place to give the domain its other name;
-     * the guest stands still meanwhile.  An error gives the migration up and
-     * the guest runs on here.  Not called by a plain save, nor with a version
-     * 2 stream, which has no COMMIT.  May be NULL.
+     * suspended, the destination has been sent all it needs and prepares; not
+     * before this has returned COMMITTED is recorded and COMMIT sent.  The
+     * place to give the domain its other name.  An error gives the migration
+     * up and the guest runs on here; it may also do so after a success, if
+     * the destination gives up.  Not called by a plain save, nor with a
+     * version 2 stream, which has no COMMIT.  May be NULL.
      */
     int (*before_commit)(void *ctx);
     void *ctx;
