@@ -133,9 +133,12 @@ int xl_xen_record_put(void *ctx, enum xc_sr_owner owner,
     r->put = true;
     for ( i = 0; i < 16; i++ )
         snprintf(hex + 2 * i, 3, "%02x", session[i]);
-    xl_xen_store_set(r->store, "session", "%s", hex);
-    xl_xen_store_set(r->store, "epoch", "%llu", (unsigned long long)epoch);
+    /* The guest may stand still until this is written: who owns it is what
+     * others act upon. */
     xl_xen_store_set(r->store, "owner", "%s", xc_sr_owner_name(owner));
+    xl_xen_store_set_later(r->store, "session", "%s", hex);
+    xl_xen_store_set_later(r->store, "epoch", "%llu",
+                           (unsigned long long)epoch);
     rc = xl_xen_store_flush(r->store, WRITE_TIMEOUT_US);
     if ( rc && !r->slow_said )
     {
@@ -153,9 +156,13 @@ void xl_xen_record_progress(void *ctx, const struct xc_sr_progress *p)
     struct xl_xen_record *r = ctx;
     struct xl_xen_store *s = r->store;
 
-    xl_xen_store_set(s, "phase", "%s", xc_sr_phase_name(p->phase));
-    xl_xen_store_set(s, "guest-runs-at", "%s",
-                     xl_progress_guest_place(p->phase));
+    xl_xen_store_set_later(s, "phase", "%s", xc_sr_phase_name(p->phase));
+    xl_xen_store_set_later(s, "guest-runs-at", "%s",
+                           xl_progress_guest_place(p->phase));
+    /* The guest stands still: xenstored has what libxl wants of it to do, and
+     * on a small host every word to it is time of the guest's. */
+    if ( p->phase == XC_SR_PHASE_SUSPEND || p->phase == XC_SR_PHASE_HANDOVER )
+        return;
     xl_xen_store_set_figure(s, "round", p->round);
     xl_xen_store_set_figure(s, "done-pages", p->done_pages);
     xl_xen_store_set_figure(s, "total-pages", p->total_pages);

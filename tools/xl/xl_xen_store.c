@@ -24,7 +24,7 @@
 #define KEY_LEN          80u
 #define VALUE_LEN        320u
 #define PATH_LEN         200u
-#define FIGURE_PERIOD_US UINT64_C(500000)
+#define LATER_PERIOD_US  UINT64_C(500000)
 #define CLOSE_TIMEOUT_US UINT64_C(3000000)
 
 struct entry
@@ -32,6 +32,7 @@ struct entry
     char key[KEY_LEN];
     char value[VALUE_LEN];
     bool dirty;
+    bool later;
 };
 
 struct xl_xen_store
@@ -44,8 +45,8 @@ struct xl_xen_store
     char dir[PATH_LEN];
     struct entry entries[MAX_ENTRIES];
     unsigned int nr_entries;
-    uint64_t asked, done; /* counts of changes */
-    bool urgent;          /* more than figures is waiting */
+    uint64_t asked, done; /* counts of changes, but of those for later */
+    bool later;           /* some of them are waiting */
     bool forget;
     bool ending, ended;
     bool answered; /* xenstored, once */
@@ -107,25 +108,26 @@ static void remove_dir(struct xs_handle *xs, char *dir)
 }
 
 /* Takes what is dirty, with the lock held; the number. */
-static unsigned int take_dirty(struct xl_xen_store *s, struct entry *batch)
+static unsigned int take_dirty(struct xl_xen_store *s, bool later,
+                               struct entry *batch)
 {
     unsigned int i, nr = 0;
 
     for ( i = 0; i < s->nr_entries; i++ )
     {
-        if ( !s->entries[i].dirty )
+        if ( !s->entries[i].dirty || (s->entries[i].later && !later) )
             continue;
         s->entries[i].dirty = false;
         batch[nr++] = s->entries[i];
     }
-    s->urgent = false;
+    s->later = s->later && !later;
     return nr;
 }
 
 /* One turn with the lock held, given up while xenstored is spoken to. */
-static void write_batch(struct xl_xen_store *s, struct entry *batch)
+static void write_batch(struct xl_xen_store *s, bool later, struct entry *batch)
 {
-    unsigned int i, nr = take_dirty(s, batch);
+    unsigned int i, nr = take_dirty(s, later, batch);
     uint64_t upto = s->asked;
     char dir[PATH_LEN];
     int rc = 0;
@@ -144,24 +146,23 @@ static void write_batch(struct xl_xen_store *s, struct entry *batch)
     pthread_cond_broadcast(&s->written);
 }
 
+/* Somebody may wait for a change: what may come later gives way to it. */
 static void serve(struct xl_xen_store *s, struct entry *batch)
 {
-    uint64_t last_us = 0;
+    uint64_t next_us = 0;
 
-    while ( !s->ending || s->asked != s->done )
+    while ( !s->ending || s->asked != s->done || s->later )
     {
-        if ( s->asked == s->done )
-        {
+        if ( s->asked != s->done )
+            write_batch(s, false, batch);
+        else if ( !s->later )
             pthread_cond_wait(&s->changed, &s->lock);
-            continue;
+        else if ( s->ending || now_us() >= next_us ||
+                  !wait_until(&s->changed, &s->lock, next_us) )
+        {
+            write_batch(s, true, batch);
+            next_us = now_us() + LATER_PERIOD_US;
         }
-        /* Figures alone may wait for more of them. */
-        if ( !s->urgent && !s->ending &&
-             now_us() < last_us + FIGURE_PERIOD_US &&
-             wait_until(&s->changed, &s->lock, last_us + FIGURE_PERIOD_US) )
-            continue;
-        write_batch(s, batch);
-        last_us = now_us();
     }
 }
 
@@ -329,9 +330,14 @@ static void put(struct xl_xen_store *s, const char *key, const char *value,
     {
         snprintf(e->value, VALUE_LEN, "%s", value);
         e->dirty = true;
-        s->asked++;
-        s->urgent = s->urgent || urgent;
-        pthread_cond_signal(&s->changed);
+        e->later = !urgent;
+        /* It knows already that there is something for later. */
+        if ( urgent || !s->later )
+            pthread_cond_signal(&s->changed);
+        if ( urgent )
+            s->asked++;
+        else
+            s->later = true;
     }
     pthread_mutex_unlock(&s->lock);
 }
@@ -346,6 +352,18 @@ void xl_xen_store_set(struct xl_xen_store *store, const char *key,
     vsnprintf(value, sizeof(value), fmt, args);
     va_end(args);
     put(store, key, value, true);
+}
+
+void xl_xen_store_set_later(struct xl_xen_store *store, const char *key,
+                            const char *fmt, ...)
+{
+    char value[VALUE_LEN];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(value, sizeof(value), fmt, args);
+    va_end(args);
+    put(store, key, value, false);
 }
 
 void xl_xen_store_set_figure(struct xl_xen_store *store, const char *key,
@@ -365,8 +383,6 @@ int xl_xen_store_flush(struct xl_xen_store *store, uint64_t timeout_us)
 
     pthread_mutex_lock(&store->lock);
     upto = store->asked;
-    store->urgent = true;
-    pthread_cond_signal(&store->changed);
     while ( store->done < upto && in_time )
         in_time = wait_until(&store->written, &store->lock, deadline_us);
     rc = store->done < upto ? -ETIMEDOUT : store->error;

@@ -34,12 +34,15 @@ void xl_xen_store_set(struct xl_xen_store *store, const char *key,
                       const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same for figures that change all the time: twice a second is enough. */
+/* The same for what nobody waits for: written twice a second at most. */
+void xl_xen_store_set_later(struct xl_xen_store *store, const char *key,
+                            const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 void xl_xen_store_set_figure(struct xl_xen_store *store, const char *key,
                              uint64_t value);
 
-/* Waits until everything set before is written; -ETIMEDOUT, or what xenstored
- * said. */
+/* Waits until everything set before is written, but what may come later;
+ * -ETIMEDOUT, or what xenstored said. */
 int xl_xen_store_flush(struct xl_xen_store *store, uint64_t timeout_us);
 
 /* The directory goes, with all that is in it, when the store is closed. */
