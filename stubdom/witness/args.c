@@ -34,6 +34,7 @@ static const struct param
     PARAM("rate", rate, 0, 100000000, 0, false),
     PARAM("write", write_pct, 0, 100, 50, false),
     PARAM("order", random, 0, 1, 0, false),
+    PARAM("hot", hot, 0, UINT32_MAX, 0, false),
     PARAM("scan", scan, 0, 100000000, 50, false),
     PARAM("tick", tick_ms, 1, 1000, 50, false),
     PARAM("duty", duty_pct, 1, 90, 25, false), /* never all of it */

@@ -25,6 +25,7 @@ struct witness_args
     uint64_t rate;      /* operations a second, all vCPUs together */
     uint64_t write_pct; /* how many of them write */
     uint64_t random;    /* 1: in random order */
+    uint64_t hot;       /* pages that they are on; 0: all */
     uint64_t scan;      /* pages a second re-checked in order */
     uint64_t tick_ms;
     uint64_t duty_pct;   /* of one processor, for all vCPUs; the rest is idle */

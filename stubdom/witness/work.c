@@ -111,14 +111,29 @@ static uint64_t next_random(struct work *w)
     return w->random;
 }
 
+/* Operations are on nr of its pages, from the first of them on. */
+static uint32_t first_op(unsigned int cpu, uint32_t *nr)
+{
+    uint32_t hot = (uint32_t)args.hot / nr_cpus;
+
+    *nr = nr_mine(cpu);
+    if ( args.hot == 0 || *nr == work_division.shared )
+        return 0;
+    *nr -= work_division.shared;
+    if ( hot < *nr )
+        *nr = hot ? hot : 1;
+    return work_division.shared;
+}
+
 static void operate(struct work *w, unsigned int cpu)
 {
-    uint32_t nr = nr_mine(cpu), at, index;
+    uint32_t nr, first = first_op(cpu, &nr), at, index;
     uint64_t random = next_random(w);
 
     if ( w->op_at >= nr )
         w->op_at = 0;
-    at = args.random ? (uint32_t)((random >> 20) % nr) : w->op_at++;
+    at = first +
+         (args.random ? (uint32_t)((random >> 20) % nr) : w->op_at++);
     index = index_of(cpu, at);
     check(w, index);
     if ( at >= work_division.shared && random % 100 < args.write_pct )
