@@ -85,16 +85,19 @@ int xc_sr__xen_dirty_fetch(struct xc_sr_hv *hv, enum xc_sr_hv_fetch how,
     rc = fetch_bitmap(x, how);
     if ( rc )
         return rc;
+    /* Nearly all words are 0: guests have special pages just below 4 GiB. */
     for ( uint64_t i = 0; i < nr_words; i++ )
     {
         uint64_t word = xc_sr__le64(x->bitmap + 8 * i);
 
+        if ( !word )
+            continue;
         if ( i == nr_words - 1 && x->nr_pfns % 64 )
             word &= (1ull << (x->nr_pfns % 64)) - 1;
         count += (uint64_t)__builtin_popcountll(word);
+        set->count += (uint64_t)__builtin_popcountll(word & ~set->words[i]);
         set->words[i] |= word;
     }
-    xc_sr__pageset_recount(set);
     /* A gfn may have got another frame: what is mapped may be the old one. */
     xc_sr__xen_map_forget(x);
     *count_r = count;

@@ -109,32 +109,40 @@ void xc_sr__pageset_fill(struct xc_sr_pageset *set)
     set->count = set->nr_pfns;
 }
 
+/*
+ * These are called while a guest stands still.  What changes is sparse, and
+ * what does not change costs a look at it, whatever the size of the guest.
+ */
 void xc_sr__pageset_or(struct xc_sr_pageset *set,
                        const struct xc_sr_pageset *other)
 {
-    uint64_t words = nr_words(set->nr_pfns);
-    uint64_t count = 0;
+    uint64_t words = other->count ? nr_words(set->nr_pfns) : 0;
 
     for ( uint64_t i = 0; i < words; i++ )
     {
-        set->words[i] |= other->words[i];
-        count += (uint64_t)__builtin_popcountll(set->words[i]);
+        uint64_t added = other->words[i] & ~set->words[i];
+
+        if ( !added )
+            continue;
+        set->words[i] |= added;
+        set->count += (uint64_t)__builtin_popcountll(added);
     }
-    set->count = count;
 }
 
 void xc_sr__pageset_subtract(struct xc_sr_pageset *set,
                              const struct xc_sr_pageset *other)
 {
-    uint64_t words = nr_words(set->nr_pfns);
-    uint64_t count = 0;
+    uint64_t words = set->count && other->count ? nr_words(set->nr_pfns) : 0;
 
     for ( uint64_t i = 0; i < words; i++ )
     {
-        set->words[i] &= ~other->words[i];
-        count += (uint64_t)__builtin_popcountll(set->words[i]);
+        uint64_t gone = set->words[i] & other->words[i];
+
+        if ( !gone )
+            continue;
+        set->words[i] &= ~gone;
+        set->count -= (uint64_t)__builtin_popcountll(gone);
     }
-    set->count = count;
 }
 
 void xc_sr__pageset_recount(struct xc_sr_pageset *set)
