@@ -18,7 +18,7 @@
 /* Of ready_timeout_us, for an answer of a peer that is otherwise alive. */
 #define ANSWER_WAITS 4u
 /* Until the guest runs: a rest so many times as long as a record took. */
-#define REST_SHARE   3u
+#define REST_SHARE   7u
 /* However slow a moment was, the next one may be better. */
 #define REST_MAX_US  250000u
 
