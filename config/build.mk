@@ -92,7 +92,7 @@ TOOL_SRC   := $(wildcard tests/bench/*.c tests/integration/*.c \
     tests/vectors/make_vectors.c)
 FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
 # Tools of the rig that go to its hosts with the programs.
-RIG_TOOL_SRC := $(if $(XEN_SRC),tests/rig/hvtool.c)
+RIG_TOOL_SRC := $(if $(XEN_SRC),tests/rig/hvtool.c tests/rig/tcp_pipe.c)
 
 objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
