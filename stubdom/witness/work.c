@@ -132,8 +132,7 @@ static void operate(struct work *w, unsigned int cpu)
 
     if ( w->op_at >= nr )
         w->op_at = 0;
-    at = first +
-         (args.random ? (uint32_t)((random >> 20) % nr) : w->op_at++);
+    at = first + (args.random ? (uint32_t)((random >> 20) % nr) : w->op_at++);
     index = index_of(cpu, at);
     check(w, index);
     if ( at >= work_division.shared && random % 100 < args.write_pct )

@@ -53,13 +53,6 @@ struct xc_sr_rate
     uint64_t at_us;
 };
 
-/* Of the push before the guest runs: see rests(). */
-struct xc_sr_pace
-{
-    uint64_t sent_us; /* a record that is not acknowledged; 0: none */
-    uint64_t rest_until_us;
-};
-
 struct xc_sr_sender
 {
     const struct xc_sr_save_params *params;
@@ -84,8 +77,7 @@ struct xc_sr_sender
     int upper_fd;          /* waited for; -1: none */
     bool back_eof;
     uint32_t features;
-    /* Asking for the time is a system call on some hosts, dom0s among them:
-     * each turn does it once, and once more when it has waited. */
+    /* Asked for once a turn: it is a system call in many a dom0. */
     uint64_t now_us;
     uint64_t said_us;   /* when octets went out last */
     uint64_t heard_us;  /* when octets came last */

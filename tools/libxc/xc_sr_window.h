@@ -42,6 +42,13 @@ struct xc_sr_window
     unsigned int tail;
 };
 
+/* Of the push before the guest runs: rests() in xc_sr_save_push.c. */
+struct xc_sr_pace
+{
+    uint64_t sent_us; /* a record that is not acknowledged; 0: none */
+    uint64_t rest_until_us;
+};
+
 void xc_sr__window_init(struct xc_sr_window *w);
 /* `sent`: octets queued for sending in all, at now_us. */
 void xc_sr__window_sent(struct xc_sr_window *w, uint64_t sent, uint64_t now_us);
