@@ -208,13 +208,34 @@ static void drain_watch(struct xen *x)
         free(event);
 }
 
-/* It may go on. */
+static bool has_stopped(const xc_domaininfo_t *info, unsigned int reason)
+{
+    return (info->flags & XEN_DOMINF_shutdown) &&
+           (info->flags >> XEN_DOMINF_shutdownshift &
+            XEN_DOMINF_shutdownmask) == reason;
+}
+
 static bool is_suspended(const xc_domaininfo_t *info)
 {
-    unsigned int reason =
-        info->flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask;
+    return has_stopped(info, SHUTDOWN_suspend);
+}
 
-    return (info->flags & XEN_DOMINF_shutdown) && reason == SHUTDOWN_suspend;
+/* A guest that is to be reset goes on with the memory it has. */
+static bool is_over(const xc_domaininfo_t *info)
+{
+    return (info->flags & XEN_DOMINF_dying) ||
+           ((info->flags & XEN_DOMINF_shutdown) && !is_suspended(info) &&
+            !has_stopped(info, SHUTDOWN_soft_reset));
+}
+
+bool xc_sr__xen_has_crashed(struct xen *x)
+{
+    xc_domaininfo_t info;
+
+    return !xc_sr__xen_domain(x, x->domid, &info) &&
+           !(info.flags & XEN_DOMINF_dying) &&
+           (has_stopped(&info, SHUTDOWN_crash) ||
+            has_stopped(&info, SHUTDOWN_watchdog));
 }
 
 int xc_sr__xen_is_gone(struct xc_sr_hv *hv, bool *gone_r)
@@ -227,8 +248,7 @@ int xc_sr__xen_is_gone(struct xc_sr_hv *hv, bool *gone_r)
     rc = xc_sr__xen_domain(x, x->domid, &info);
     if ( rc && rc != -ESRCH )
         return rc;
-    *gone_r = rc == -ESRCH || (info.flags & XEN_DOMINF_dying) ||
-              ((info.flags & XEN_DOMINF_shutdown) && !is_suspended(&info));
+    *gone_r = rc == -ESRCH || is_over(&info);
     return 0;
 }
 

@@ -318,6 +318,31 @@ int xc_sr__xen_paging_off(struct xc_sr_hv *hv)
 }
 
 /*
+ * Whoever dumps a guest maps its pages, and libxenforeignmemory waits for one
+ * that is out, for ever.  Of a guest that has crashed they will not come any
+ * more: they are zeroes.
+ */
+static void fill_crashed(struct xc_sr_hv *hv)
+{
+    struct xen *x = xc_sr__xen_of(hv);
+    uint64_t pfns[XC_SR_HV_BATCH], pfn = 0, nr_missing = x->evicted.count;
+    int errs[XC_SR_HV_BATCH];
+    int rc = 0;
+
+    while ( !rc && pfn < x->nr_pfns )
+    {
+        unsigned int nr =
+            xc_sr__pageset_collect(&x->evicted, &pfn, pfns, XC_SR_HV_BATCH);
+
+        rc = nr ? xc_sr__xen_page_in(hv, pfns, nr, NULL, errs) : 0;
+    }
+    xc_sr__warn(hv->log,
+                "domain %u crashed: %llu of its pages never came, and are "
+                "zeroes in a dump",
+                x->domid, (unsigned long long)nr_missing);
+}
+
+/*
  * A guest that runs here with pages missing keeps Xen's side of the ring: it
  * waits for a page.  Without a ring it would be killed at the next touch.
  */
@@ -325,6 +350,8 @@ void xc_sr__xen_ring_dispose(struct xc_sr_hv *hv)
 {
     struct xen *x = xc_sr__xen_of(hv);
 
+    if ( x->paging && x->ran && x->evicted.count && xc_sr__xen_has_crashed(x) )
+        fill_crashed(hv);
     if ( x->paging && !(x->ran && x->evicted.count) &&
          xc_sr__xen_paging_off(hv) )
         xc_sr__debug(hv->log, "domain %u: paging stays on", x->domid);

@@ -186,10 +186,32 @@ static int create_again(struct monitor *m)
     return rc;
 }
 
+/* It goes on with the memory it has: all of that has to be here.  A receiver
+ * sees to it, however long that takes, until somebody destroys the guest. */
+static int wait_for_pages(struct monitor *m)
+{
+    const struct timespec pause = { .tv_nsec = 200000000 };
+    char uuid[XL_XEN_UUID_LEN];
+    libxl_dominfo info;
+    int rc = 0;
+
+    xl_xen_uuid_text(&m->config.c_info.uuid, uuid);
+    while ( !rc && xl_xen_pages_missing(uuid, m->domid) )
+    {
+        (void)nanosleep(&pause, NULL);
+        libxl_dominfo_init(&info);
+        rc = libxl_domain_info(m->ctx, &info, m->domid) ? -ESRCH : 0;
+        libxl_dominfo_dispose(&info);
+    }
+    return rc;
+}
+
 static int soft_reset(struct monitor *m)
 {
-    int lock_fd = -1, rc = xl_xen_lock(LOCK_TIMEOUT_US, &lock_fd);
+    int lock_fd = -1, rc = wait_for_pages(m);
 
+    if ( !rc )
+        rc = xl_xen_lock(LOCK_TIMEOUT_US, &lock_fd);
     if ( rc )
         return rc;
     if ( libxl_domain_soft_reset(m->ctx, &m->config, m->domid, NULL, NULL) )
