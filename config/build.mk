@@ -85,6 +85,9 @@ UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 ifneq ($(HAVE_XENLIGHT),y)
 UNIT_SRC   := $(filter-out tests/unit/test_domain%,$(UNIT_SRC))
 endif
+ifneq ($(HAVE_XEN),y)
+UNIT_SRC   := $(filter-out tests/unit/test_hv_xen%,$(UNIT_SRC))
+endif
 # What of the witness does not need a hypervisor beneath it.
 WITNESS_PARTS := $(patsubst %,stubdom/witness/%.c,args pattern ring text xsmsg)
 # Tools of the tests: they stand beside the programs but are not installed.
@@ -156,7 +159,8 @@ $(BUILD)/obj/tools/xl/%.o: EXTRA_CFLAGS = -Itools/libxl -Itools/xl \
     $(YAJL_CFLAGS) $(XENLIGHT_CFLAGS)
 $(BUILD)/obj/docs/examples/%.o: EXTRA_CFLAGS = -Itools/libxl $(XENLIGHT_CFLAGS)
 $(BUILD)/obj/tests/%.o: EXTRA_CFLAGS = -Itools/libxl -Itools/xl -Itests \
-    -Istubdom/witness $(YAJL_CFLAGS) $(CHECK_CFLAGS) $(XENLIGHT_CFLAGS)
+    -Istubdom/witness $(YAJL_CFLAGS) $(CHECK_CFLAGS) $(XEN_CFLAGS) \
+    $(XENLIGHT_CFLAGS)
 
 define make_archive
 	$(call say,AR)

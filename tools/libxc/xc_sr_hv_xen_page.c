@@ -235,7 +235,7 @@ int xc_sr__xen_page_out(struct xc_sr_hv *hv, const uint64_t *pfns,
             at[n] = i;
             batch[n++] = pfns[i];
         }
-        if ( n < OUT_BATCH && i + 1 < nr )
+        if ( n == 0 || (n < OUT_BATCH && i + 1 < nr) )
             continue;
         rc = out_batch(x, batch, n, errs);
         for ( unsigned int k = 0; !rc && k < n; k++ )
