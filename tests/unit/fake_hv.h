@@ -63,9 +63,10 @@ struct fake_guest
     unsigned int unpause_failures;
     int probe_error;
     int reserve_error;
-    bool unpause_needs_page; /* it is not done before a page has come */
-    bool unpause_crashes;    /* it starts and ends before the call returns */
-    bool unpause_unknown;    /* it starts, and the call does not know */
+    bool unpause_needs_page;        /* it is not done before a page has come */
+    atomic_bool *unpause_waits_for; /* nor before this is true; NULL: no */
+    bool unpause_crashes; /* it starts and ends before the call returns */
+    bool unpause_unknown; /* it starts, and the call does not know */
     bool resume_fails;
     bool gone;
 };

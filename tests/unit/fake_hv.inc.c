@@ -109,6 +109,8 @@ static int fake_unpause(struct xc_sr_hv *hv, bool leave_paused)
     }
     if ( g->unpause_needs_page && reads_page(g) )
         return -EALREADY;
+    if ( g->unpause_waits_for && !atomic_load(g->unpause_waits_for) )
+        return -EALREADY;
     if ( g->unpause_crashes && !g->gone )
     {
         g->gone = true;

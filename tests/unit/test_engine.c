@@ -148,6 +148,32 @@ START_TEST(test_unpause_may_need_pages)
 }
 END_TEST
 
+static void when_it_is_said(void *ctx, enum xc_sr_log_level level,
+                            const char *line)
+{
+    (void)level;
+    if ( strstr(line, "still being started") )
+        atomic_store((atomic_bool *)ctx, true);
+}
+
+/* However long that takes: what has been begun is not given up. */
+START_TEST(test_unpause_may_take_long)
+{
+    atomic_bool said = false;
+    const struct xc_sr_log log = { when_it_is_said, &said, XC_SR_LOG_WARN };
+    struct pair p;
+
+    pair_init(&p, 3000, 3);
+    p.restore.commit_timeout_us = 2000000;
+    p.restore.log = &log;
+    p.dst.unpause_waits_for = &said;
+    run(&p);
+    assert_moved(&p);
+    ck_assert(atomic_load(&said));
+    pair_dispose(&p);
+}
+END_TEST
+
 START_TEST(test_features_can_be_denied)
 {
     struct pair p;
@@ -343,6 +369,7 @@ int main(void)
     tcase_add_test(tc, test_paused_stays_paused);
     tcase_add_test(tc, test_unpause_is_retried);
     tcase_add_test(tc, test_unpause_may_need_pages);
+    tcase_add_test(tc, test_unpause_may_take_long);
     tcase_add_test(tc, test_features_can_be_denied);
     tcase_add_loop_test(tc, test_pinned_is_present, 0, 2);
     tcase_add_loop_test(tc, test_busy_page_comes_first, 0, 2);

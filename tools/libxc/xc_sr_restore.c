@@ -26,7 +26,7 @@
 #define LAST_WORDS_US     1000000u
 #define UNPAUSE_TRIES     5
 #define UNPAUSE_WAIT_US   20000u
-#define UNPAUSE_LIMIT_US  60000000u
+#define UNPAUSE_LIMIT_US  60000000u /* and no connection any more */
 #define COMMIT_WAITS      10u
 /*
  * One read takes what the sender's window may hold at its least, twice over;
@@ -197,36 +197,42 @@ static int wait_commit(struct xc_sr_receiver *r)
 
 static void pause_us(unsigned int us)
 {
-    const struct timespec ts = { .tv_nsec = us * 1000l };
-
-    (void)nanosleep(&ts, NULL);
+    (void)nanosleep(&(struct timespec){ .tv_nsec = us * 1000l }, NULL);
 }
 
 /*
  * Once.  Somebody who has to be told first, a device model, may wait for a
- * page himself: they go on coming, over another connection if need be.
+ * page himself: pages go on coming, over another connection if need be, and as
+ * long as they can there is no limit.  A guest that starts after all needs them.
  */
 static int unpause(struct xc_sr_receiver *r)
 {
     bool paused = r->params->leave_paused || r->stays_paused;
-    uint64_t deadline_us = xc_sr__now_us() + UNPAUSE_LIMIT_US;
+    uint64_t period_us = r->params->commit_timeout_us;
+    uint64_t served_us = xc_sr__now_us(), warn_us = served_us + period_us;
     int rc;
 
     r->preparing = r->params->prepare != NULL; /* prepare_fd: ask again */
     r->unpausing = true;
     while ( (rc = xc_sr__hv_unpause(r->hv, paused)) == -EALREADY && !r->gone )
     {
-        uint64_t now_us = xc_sr__now_us(), losses = r->stats->losses;
+        uint64_t now_us = xc_sr__now_us();
 
-        if ( now_us >= deadline_us )
+        if ( now_us >= warn_us )
+        {
+            xc_sr__warn(r->log, "domain %u: it is still being started",
+                        r->hv->info.domid);
+            warn_us = now_us + period_us;
+        }
+        if ( !xc_sr__receiver_turn_through(r, now_us + UNPAUSE_WAIT_US) )
+            served_us = xc_sr__now_us();
+        else if ( now_us < served_us + UNPAUSE_LIMIT_US )
+            pause_us(UNPAUSE_WAIT_US);
+        else
         {
             rc = -EINPROGRESS;
             break;
         }
-        if ( xc_sr__receiver_turn_through(r, now_us + UNPAUSE_WAIT_US) )
-            pause_us(UNPAUSE_WAIT_US);
-        else if ( r->stats->losses != losses )
-            deadline_us = xc_sr__now_us() + UNPAUSE_LIMIT_US;
     }
     r->preparing = r->unpausing = false;
     return rc;
