@@ -180,10 +180,19 @@ void xl_xen_record_forget(struct xl_xen_record *record)
         xl_xen_store_forget(record->store);
 }
 
+/* Without a record there is nothing to look after, whatever was begun. */
+static bool is_recorded(const struct xl_xen_record *record)
+{
+    return record->put ||
+           !faccessat(record->journal.dir_fd, record->journal.file, F_OK, 0);
+}
+
 void xl_xen_record_close(struct xl_xen_record *record)
 {
     char file[XL_XEN_UUID_LEN + 8];
 
+    if ( record->store && !is_recorded(record) )
+        xl_xen_store_forget(record->store);
     xl_xen_store_close(record->store);
     record->store = NULL;
     if ( record->lock_fd >= 0 )

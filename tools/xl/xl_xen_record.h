@@ -48,7 +48,7 @@ void xl_xen_record_progress(void *ctx, const struct xc_sr_progress *p);
 /* Both sides know how it ended: nothing of it stays. */
 void xl_xen_record_forget(struct xl_xen_record *record);
 
-/* What was recorded stays. */
+/* What was recorded stays; if nothing was, nothing is published either. */
 void xl_xen_record_close(struct xl_xen_record *record);
 
 #endif /* XL_XEN_RECORD_H */
