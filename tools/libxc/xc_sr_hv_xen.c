@@ -332,8 +332,12 @@ static int find_size(struct xen *x, const xc_domaininfo_t *info)
 
 static int open_source(struct xen *x, const xc_domaininfo_t *info)
 {
-    /* One that was left suspended is taken up again. */
+    /* One that was left suspended is taken up again; what it writes was
+     * logged for somebody who is gone. */
     x->suspended = is_suspended(info);
+    if ( x->suspended )
+        (void)xc_shadow_control(x->xch, x->domid, XEN_DOMCTL_SHADOW_OP_OFF,
+                                NULL, 0);
     return xc_sr__xen_map_init(x);
 }
 

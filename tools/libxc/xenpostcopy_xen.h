@@ -52,7 +52,9 @@ struct xc_sr_xen_source_hooks
 /*
  * Opens domain domid as a source.  *hooks is copied.  Closing the handle
  * switches the dirty log off, unmaps everything, and neither resumes nor ends
- * the guest: on Xen nobody but the caller can.
+ * the guest: on Xen nobody but the caller can.  Of a guest that is suspended
+ * already, because the process that held it is gone, a dirty log that was left
+ * on is switched off.
  * Errors: -ESRCH no such domain, -EOPNOTSUPP a PV guest, -EACCES, -ENOSYS.
  */
 int xc_sr_hv_open_xen_source(uint32_t domid,

@@ -11,6 +11,7 @@
  * xl_xen_requests.c the commands that speak to a migration under way
  * xl_xen_recover.c  a new connection for a migration that lost its own
  * xl_xen_takeover.c the place of a receiver that is dead
+ * xl_xen_leftover.c what processes that were killed have left
  * xl_xen_monitor.c  what becomes of a guest that shuts down
  * xl_xen_check.c    `postcopy-check`
  * xl_xen_guard.c    what must not be done to a guest with pages missing
@@ -70,6 +71,9 @@ void xl_xen_complaint_reset(void);
 /* By name or number.  0, or an exit status after one line. */
 int xl_xen_find(libxl_ctx *ctx, const char *wanted,
                 struct xl_xen_domain *domain_r);
+/* The same; one without a name will do. */
+int xl_xen_find_any(libxl_ctx *ctx, const char *wanted,
+                    struct xl_xen_domain *domain_r);
 void xl_xen_domain_dispose(struct xl_xen_domain *domain);
 
 /* The UUID of the domain of that name, or "" if there is none. */
@@ -119,6 +123,35 @@ int xl_xen_free_memory(libxl_ctx *ctx, libxl_domain_config *config);
 /* Starts a process that honours on_poweroff and the like for domid from now
  * on, and outlives this one.  Waits until it watches; -errno after a line. */
 int xl_xen_start_monitor(uint32_t domid);
+
+/* ---- xl_xen_leftover.c ---- */
+
+enum xl_xen_leftover
+{
+    XL_XEN_LEFT_NONE,
+    XL_XEN_LEFT_SUSPENDED,
+    XL_XEN_LEFT_HALF_BUILT,
+};
+
+/* What a domain that nobody works on looks like. */
+enum xl_xen_leftover xl_xen_leftover(libxl_ctx *ctx,
+                                     const struct xl_xen_domain *domain);
+
+/* One line about it; an exit status. */
+int xl_xen_leftover_tell(const struct xl_xen_domain *domain,
+                         enum xl_xen_leftover what, const char *wanted);
+
+/* Destroys what was half-built, or says why not; an exit status. */
+int xl_xen_leftover_remove(libxl_ctx *ctx, const struct xl_xen_domain *domain,
+                           const char *wanted);
+
+/*
+ * Destroys the domains with that UUID that receivers left half-built.  The
+ * caller holds the record of the destination, so none is at work on one.
+ * -EIO: libxl could not.
+ */
+int xl_xen_remove_half_built(libxl_ctx *ctx, const char *uuid,
+                             unsigned int *removed_r);
 
 /* ---- xl_xen_guard.c ---- */
 

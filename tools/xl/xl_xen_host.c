@@ -231,11 +231,11 @@ void xl_xen_domain_dispose(struct xl_xen_domain *domain)
     libxl_dominfo_dispose(&domain->info);
 }
 
-int xl_xen_find(libxl_ctx *ctx, const char *wanted,
-                struct xl_xen_domain *domain_r)
+int xl_xen_find_any(libxl_ctx *ctx, const char *wanted,
+                    struct xl_xen_domain *domain_r)
 {
     struct xl_xen_domain d = { .domid = INVALID_DOMID };
-    char *name = NULL;
+    char *name;
     int rc;
 
     libxl_dominfo_init(&d.info);
@@ -243,25 +243,40 @@ int xl_xen_find(libxl_ctx *ctx, const char *wanted,
     if ( !rc )
         rc = libxl_domain_info(ctx, &d.info, d.domid);
     if ( !rc )
-        name = libxl_domid_to_name(ctx, d.domid);
-    if ( !rc && name && *name && strlen(name) <= XL_XEN_NAME_MAX )
     {
-        snprintf(d.name, sizeof(d.name), "%s", name);
+        name = libxl_domid_to_name(ctx, d.domid);
+        if ( name && strlen(name) <= XL_XEN_NAME_MAX )
+            snprintf(d.name, sizeof(d.name), "%s", name);
         xl_xen_uuid_text(&d.info.uuid, d.uuid);
         free(name);
         *domain_r = d;
         return 0;
     }
-    free(name);
     libxl_dominfo_dispose(&d.info);
     if ( rc == ERROR_DOMAIN_NOTFOUND || rc == ERROR_INVAL )
     {
         xl_error("there is no domain `%s` here; `xl list` shows them", wanted);
         return XL_EXIT_USAGE;
     }
-    xl_error("cannot ask about domain `%s`: %s", wanted,
-             rc ? xl_xen_complaint() : "it has no name");
+    xl_error("cannot ask about domain `%s`: %s", wanted, xl_xen_complaint());
     return XL_EXIT_FAILED;
+}
+
+int xl_xen_find(libxl_ctx *ctx, const char *wanted,
+                struct xl_xen_domain *domain_r)
+{
+    struct xl_xen_domain d;
+    int status = xl_xen_find_any(ctx, wanted, &d);
+
+    if ( !status && !d.name[0] )
+    {
+        xl_xen_domain_dispose(&d);
+        xl_error("cannot ask about domain `%s`: it has no name", wanted);
+        status = XL_EXIT_FAILED;
+    }
+    if ( !status )
+        *domain_r = d;
+    return status;
 }
 
 void xl_xen_uuid_of_name(libxl_ctx *ctx, const char *name,

@@ -77,23 +77,8 @@ static int check_name(struct xl_xen_receiver *r)
     return -EEXIST;
 }
 
-/*
- * Its receiver is gone, and has promised to run it: it never did, and a source
- * that sends it anew does not count on it.  Said on the disk before it goes.
- */
-static int break_promise(struct xl_xen_receiver *r)
-{
-    struct xl_journal_record record;
-    int rc = xl_journal_read(xl_xen_place(false), r->record.uuid, &record);
-
-    if ( rc || record.owner != XC_SR_OWNER_PREP )
-        return -EBUSY;
-    return xl_xen_record_put(&r->record, XC_SR_OWNER_FENCED, record.session,
-                             record.epoch);
-}
-
-/* One that an attempt left behind goes; whoever made it holds no record. */
-static int clear_stale(struct xl_xen_receiver *r)
+/* The name it has until it runs is its own, or left of it and of no use. */
+static int check_incoming(struct xl_xen_receiver *r)
 {
     char uuid[XL_XEN_UUID_LEN];
     uint32_t domid;
@@ -107,16 +92,31 @@ static int clear_stale(struct xl_xen_receiver *r)
                  r->incoming);
         return -EBUSY;
     }
-    if ( xl_xen_pages_missing(uuid, domid) && break_promise(r) )
+    if ( xl_xen_pages_missing(uuid, domid) && xl_xen_record_fence(&r->record) )
     {
         xl_error("`%s`, domain %u, is left of a migration that has been "
                  "promised something; `xl migrate-status %s` tells more",
                  r->incoming, domid, r->incoming);
         return -EBUSY;
     }
-    xl_note("removing `%s`, which an earlier attempt has left here",
-            r->incoming);
-    return libxl_domain_destroy(r->ctx, domid, NULL) ? -EIO : 0;
+    return 0;
+}
+
+/* What an attempt left behind goes: whoever made it holds no record any more,
+ * and with xl's lock nobody is creating a domain. */
+static int clear_stale(struct xl_xen_receiver *r)
+{
+    unsigned int removed = 0;
+    int rc = xl_xen_remove_half_built(r->ctx, r->record.uuid, &removed);
+
+    if ( rc )
+        xl_error("what an earlier attempt has left of `%s` here cannot be "
+                 "removed: %s",
+                 r->name, xl_xen_complaint());
+    else if ( removed )
+        xl_note("removed what an earlier attempt had left of `%s` here",
+                r->name);
+    return rc;
 }
 
 /* A receiver that only waits for a source which comes again gives up. */
@@ -161,9 +161,11 @@ static int make_room(struct xl_xen_receiver *r)
     if ( !rc )
         rc = check_name(r);
     if ( !rc )
-        rc = clear_stale(r);
+        rc = check_incoming(r);
     if ( !rc )
         rc = xl_xen_lock(LOCK_TIMEOUT_US, &r->lock_fd);
+    if ( !rc )
+        rc = clear_stale(r);
     if ( !rc )
         rc = xl_xen_free_memory(r->ctx, &r->config);
     return rc;

@@ -151,6 +151,19 @@ int xl_xen_record_put(void *ctx, enum xc_sr_owner owner,
     return 0;
 }
 
+int xl_xen_record_fence(struct xl_xen_record *record)
+{
+    struct xl_journal_record known;
+    int rc = xl_journal_read(xl_xen_place(false), record->uuid, &known);
+
+    if ( rc || known.owner == XC_SR_OWNER_FENCED )
+        return rc;
+    if ( known.owner != XC_SR_OWNER_PREP )
+        return -EBUSY;
+    return xl_xen_record_put(record, XC_SR_OWNER_FENCED, known.session,
+                             known.epoch);
+}
+
 void xl_xen_record_progress(void *ctx, const struct xc_sr_progress *p)
 {
     struct xl_xen_record *r = ctx;

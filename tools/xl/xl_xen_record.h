@@ -42,6 +42,13 @@ int xl_xen_record_open(struct xl_xen_record *record, const char *uuid,
 int xl_xen_record_put(void *ctx, enum xc_sr_owner owner,
                       const uint8_t session[16], uint64_t epoch);
 
+/*
+ * Of a destination whose process is gone: what it has promised is taken back,
+ * because the guest never ran here and now never will.  -EBUSY: it has run, or
+ * may have; -ENOENT: nothing was promised.
+ */
+int xl_xen_record_fence(struct xl_xen_record *record);
+
 /* The engine's progress; ctx is the record. */
 void xl_xen_record_progress(void *ctx, const struct xc_sr_progress *p);
 

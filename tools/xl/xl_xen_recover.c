@@ -27,43 +27,13 @@ struct answerer
     struct xl_xen_receiver *receiver;
 };
 
-static bool same_uuid(const libxl_dominfo *info, const char *uuid)
-{
-    char text[XL_XEN_UUID_LEN];
-
-    xl_xen_uuid_text(&info->uuid, text);
-    return !strcmp(text, uuid);
-}
-
-/* One that has run has its proper name, whatever has stopped it since. */
-static bool never_ran(libxl_ctx *ctx, uint32_t domid)
-{
-    static const char suffix[] = XL_XEN_SUFFIX_INCOMING;
-    char *name = libxl_domid_to_name(ctx, domid);
-    size_t len = name ? strlen(name) : 0;
-    bool incoming = len > sizeof(suffix) - 1 &&
-                    !strcmp(name + len - (sizeof(suffix) - 1), suffix);
-
-    free(name);
-    return incoming;
-}
-
 /* Its receiver is gone and the guest, which never ran here, may be left. */
 static int fence(void *ctx)
 {
     struct answerer *a = ctx;
-    int i, nr = 0, rc = 0;
-    libxl_dominfo *list = libxl_list_domain(a->ctx, &nr);
+    unsigned int removed = 0;
 
-    if ( !list )
-        return -EIO;
-    for ( i = 0; i < nr; i++ )
-        if ( same_uuid(&list[i], a->uuid) && list[i].paused && !list[i].dying &&
-             never_ran(a->ctx, list[i].domid) &&
-             libxl_domain_destroy(a->ctx, list[i].domid, NULL) )
-            rc = -EIO;
-    libxl_dominfo_list_free(list, nr);
-    return rc;
+    return xl_xen_remove_half_built(a->ctx, a->uuid, &removed);
 }
 
 /* Whether it is turns out when its receiver's place is taken. */
@@ -297,6 +267,17 @@ static int record_resumed(struct xl_xen_migration *x)
     return XL_EXIT_FAILED;
 }
 
+/* A source that was killed has left the log of dirty pages on, which nobody
+ * reads any more; a handle of a suspended guest switches it off. */
+static void stop_logging(const struct xl_xen_migration *x)
+{
+    const struct xc_sr_xen_source_hooks none = { .ctx = NULL };
+    struct xc_sr_hv *hv = NULL;
+
+    if ( !xc_sr_hv_open_xen_source(x->domain.domid, &none, NULL, &hv) )
+        xc_sr_hv_close(hv);
+}
+
 /* The operator has seen to it that it runs nowhere else. */
 static int run_here(struct xl_xen_migration *x)
 {
@@ -306,6 +287,7 @@ static int run_here(struct xl_xen_migration *x)
         status = record_resumed(x);
     if ( status )
         return status;
+    stop_logging(x);
     if ( libxl_postcopy_resume(x->ctx, x->domain.domid) )
     {
         xl_error("`%s` cannot be resumed: %s", x->away, xl_xen_complaint());
@@ -335,6 +317,8 @@ int xl_cmd_xen_migrate_resume(const struct xl_global *global, int argc,
     else
     {
         status = xl_xen_open(global, &x->ctx);
+        if ( !status && xl_signals_init(&x->m.signal_fd) )
+            status = XL_EXIT_FAILED;
         if ( !status )
             status = find(x, argv[1]);
         if ( !status )

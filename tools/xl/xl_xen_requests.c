@@ -3,14 +3,17 @@
  * xl_xen_requests.c: `migrate-status`, `migrate-abort` and
  * `migrate-postcopy-now` for a guest of Xen: finds out which migration is
  * meant, by the guest's name or number, and asks its process, at the source or
- * at the destination; on one host that is both, at the source.
+ * at the destination; on one host that is both, at the source.  Where there is
+ * none, what one has left is explained, and removed by `migrate-abort`.
  */
 #include "xl_xen.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "xl_control.h"
 #include "xl_migrate.h"
 #include "xl_xen_record.h"
 
@@ -58,18 +61,44 @@ static int find(libxl_ctx *ctx, const char *wanted,
              !libxl_name_to_domid(ctx, name, &domid) )
             return xl_xen_find(ctx, name, domain_r);
     }
-    return xl_xen_find(ctx, wanted, domain_r);
+    return xl_xen_find_any(ctx, wanted, domain_r);
+}
+
+static bool is_served(const char *place, const char *uuid)
+{
+    char answer[XL_CONTROL_ANSWER_MAX];
+    int rc = xl_control_ask(place, uuid, "status", answer, sizeof(answer));
+
+    return rc != -ENOENT && rc != -ECONNREFUSED;
+}
+
+/* Of either side. */
+static bool is_recorded(const char *uuid)
+{
+    struct xl_journal_record record;
+
+    return xl_journal_read(xl_xen_place(true), uuid, &record) != -ENOENT ||
+           xl_journal_read(xl_xen_place(false), uuid, &record) != -ENOENT;
 }
 
 static int ask(libxl_ctx *ctx, const char *wanted, const char *request)
 {
+    enum xl_xen_leftover left = XL_XEN_LEFT_NONE;
     struct xl_xen_domain domain;
+    const char *place;
     int status = find(ctx, wanted, &domain);
 
     if ( status )
         return status;
-    status = xl_migration_ask(xl_xen_place(has_source_record(domain.uuid)),
-                              domain.uuid, wanted, request);
+    place = xl_xen_place(has_source_record(domain.uuid));
+    if ( !is_served(place, domain.uuid) )
+        left = xl_xen_leftover(ctx, &domain);
+    if ( left == XL_XEN_LEFT_HALF_BUILT && !strcmp(request, "abort") )
+        status = xl_xen_leftover_remove(ctx, &domain, wanted);
+    else if ( left != XL_XEN_LEFT_NONE && !is_recorded(domain.uuid) )
+        status = xl_xen_leftover_tell(&domain, left, wanted);
+    else
+        status = xl_migration_ask(place, domain.uuid, wanted, request);
     xl_xen_domain_dispose(&domain);
     return status;
 }
