@@ -14,24 +14,28 @@
 #include <string.h>
 #include <unistd.h>
 
-void xl_recover_command(const struct xl_migrate_args *args,
-                        const struct xl_global *global, char *buf, size_t len)
+/* As it has to be typed; what cannot be known stands in capitals. */
+static void recover_command(const struct xl_migration *m, char *buf, size_t len)
 {
-    char local[160] = "";
+    const struct xl_migrate_args *args = &m->args;
+    const char *dir = m->global->local_dir;
+    char local[160] = "", options[240] = "";
 
-    if ( global->local_dir )
-        snprintf(local, sizeof(local), "--local %.140s ", global->local_dir);
-    if ( !args->carrier )
-        snprintf(buf, len, "xl %smigrate-recover %s %s", local, args->name,
-                 args->dest);
-    else if ( *args->carrier )
-        snprintf(buf, len, "xl %smigrate-recover -s '%s' %s %s", local,
-                 args->carrier, args->name, args->dest);
+    if ( dir )
+        snprintf(local, sizeof(local), "--local %.140s ", dir);
+    if ( args->carrier )
+        snprintf(options, sizeof(options), "-s '%.100s' ", args->carrier);
+    if ( args->remote_xl )
+        snprintf(options + strlen(options), sizeof(options) - strlen(options),
+                 "--remote-xl %.100s ", args->remote_xl);
+    if ( !args->carrier || *args->carrier )
+        snprintf(buf, len, "xl %smigrate-recover %s%s %s", local, options,
+                 args->name, args->dest);
     else
         snprintf(buf, len,
-                 "xl %smigrate-recover -s '' %s COMMAND, where COMMAND leads "
-                 "to `xl migrate-receive --recover %s` at the destination",
-                 local, args->name, args->name);
+                 "xl %smigrate-recover %s%s COMMAND, where COMMAND leads to "
+                 "`xl migrate-receive %s--recover %s` at the destination",
+                 local, options, args->name, dir ? "" : "--postcopy ", m->key);
 }
 
 static void on_lost(void *ctx, const char *why)
@@ -56,7 +60,7 @@ static void on_lost(void *ctx, const char *why)
         xl_error("`%s` could not be taken up again: %s", m->args.name, why);
         return;
     }
-    xl_recover_command(&m->args, m->global, command, sizeof(command));
+    recover_command(m, command, sizeof(command));
     xl_error("the connection of `%s` is lost: %s", m->args.name, why);
     xl_error("it may run at %s; it is kept here, suspended, with all its "
              "memory, and this process waits for: %s",

@@ -23,9 +23,6 @@ void xl_migration_recovery(struct xl_migration *m,
                            struct xc_sr_recovery *recovery_r);
 /* After the engine has returned: whoever brought a connection is told. */
 void xl_migration_end_link(struct xl_migration *m);
-/* The command that takes the migration up again, as it has to be typed. */
-void xl_recover_command(const struct xl_migrate_args *args,
-                        const struct xl_global *global, char *buf, size_t len);
 
 /* ---- xl_recover_source.c ---- */
 

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -213,6 +214,18 @@ static int start_carrier(struct xl_xen_migration *x)
 
 /* ---- The channel ------------------------------------------------------------------ */
 
+static void add_why(struct xl_migration *m, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static void add_why(struct xl_migration *m, const char *fmt, ...)
+{
+    size_t at = strlen(m->why);
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(m->why + at, sizeof(m->why) - at, fmt, args);
+    va_end(args);
+}
+
 /* The receiver ended before its banner: what that tells, and what to do. */
 static void explain_receiver(struct xl_xen_migration *x)
 {
@@ -220,18 +233,16 @@ static void explain_receiver(struct xl_xen_migration *x)
     int status = m->child_status < 0 || !WIFEXITED(m->child_status)
                      ? -1
                      : WEXITSTATUS(m->child_status);
-    size_t at = strlen(m->why);
 
     if ( status == 255 && !m->args.carrier )
-        snprintf(m->why + at, sizeof(m->why) - at,
-                 " (ssh: the host cannot be reached, or wants to ask "
-                 "something; `ssh %s true` shows)",
-                 m->args.dest);
+        add_why(m,
+                " (ssh: the host cannot be reached, or wants to ask something; "
+                "`ssh %s true` shows)",
+                m->args.dest);
     else if ( status == XL_EXIT_NO_XL )
-        snprintf(m->why + at, sizeof(m->why) - at,
-                 " (--remote-xl PATH says where xl is there)");
+        add_why(m, " (--remote-xl PATH says where xl is there)");
     else if ( status == XL_EXIT_FAILED )
-        snprintf(m->why + at, sizeof(m->why) - at, " (its reason is above)");
+        add_why(m, " (its reason is above)");
     /* The option was not understood: nothing else of ours ends so. */
     else if ( status == XL_EXIT_USAGE )
         (void)refuse(x, XC_SR_REASON_FAILED,
@@ -249,6 +260,10 @@ static int greet(struct xl_xen_migration *x)
     rc = b.error ? b.error : xl_migrate_say_opening(&x->m, b.data, b.len);
     if ( rc == -EPIPE )
         explain_receiver(x);
+    /* The question may be on the terminal, or nowhere. */
+    else if ( rc == -ETIMEDOUT && !x->m.args.carrier )
+        add_why(&x->m, " (ssh may want to ask something: `ssh %s true` shows)",
+                x->m.args.dest);
     if ( rc )
         xl_migration_note_why(&x->m, rc);
     libxl_postcopy__buf_dispose(&b);
