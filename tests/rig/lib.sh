@@ -237,6 +237,52 @@ absent()
 
 destroy() { on "$1" "xl destroy $2" >/dev/null 2>&1; }
 
+# ---- what our xl refuses ------------------------------------------------
+
+# watch NAME: says() is about this guest of the first host.
+watch()
+{
+    watched_name=$1
+    watched_id=$(domid 1 "$1") || return
+    watched_uuid=$(h1 "xenstore-read /local/domain/$watched_id/vm") || return
+    watched_uuid=${watched_uuid#/vm/}
+}
+
+# says STATUS TEXT COMMAND: in dom0 of the first host, within a minute.  One
+# line is xl's, and TEXT is in it or in one of its receiver's; a line of ssh's
+# or of a shell's may stand before it.  The guest is not touched.
+says()
+{
+    local out rc=0
+    out=$(h1 "timeout 60 sh -c '$3' 2>&1 >/dev/null") || rc=$?
+    out=${out//(y\/n) xl: /$'(y/n)\n'xl: } # a question ends no line
+    [ "$rc" -eq "$1" ] && [ "$(grep -c '^xl: ' <<<"$out")" -eq 1 ] &&
+        grep -q "^xl.*: .*$2" <<<"$out" && untouched && return
+    echo "status $rc, said: $out"
+    return 1
+}
+
+untouched()
+{
+    h1 "[ \"\$(xl domid $watched_name)\" = $watched_id ] &&
+        ! xl list $watched_name | grep -q -e '--p' &&
+        ! ls /var/lib/xen-postcopy/source 2>/dev/null | grep $watched_uuid &&
+        ! xenstore-list /tool/xen-postcopy 2>/dev/null | grep $watched_uuid" &&
+        return
+    h1 'xl list; ls /var/lib/xen-postcopy/source; xenstore-ls /tool/xen-postcopy'
+    return 1
+}
+
+# unknown HOST: nothing tells of a migration there.
+unknown()
+{
+    on "$1" '[ -z "$(xenstore-list /tool/xen-postcopy 2>/dev/null
+        ls -A /var/lib/xen-postcopy/source /var/lib/xen-postcopy/destination \
+            2>/dev/null | grep -v :)" ]' && return
+    on "$1" 'xenstore-ls /tool/xen-postcopy; ls -A /var/lib/xen-postcopy/*'
+    return 1
+}
+
 # ---- left behind ---------------------------------------------------------
 
 # clean HOST NAME...: no domains but these and dom0, none half-built; none of
@@ -251,4 +297,19 @@ clean()
     left=$(awk -v names=" Name Domain-0 $* " \
         'NF && index(names, " " $1 " ") == 0 || / --p/' <<<"$left")
     [ -z "$left" ] || { echo "$left"; return 1; }
+}
+
+# logged HOST, unlogged HOST: Xen notes which pages of some domain are written,
+# of none.
+logged()
+{
+    on "$1" 'xl dmesg -c >/dev/null; xl debug-keys q
+        xl dmesg >/tmp/keys; grep -q "^(XEN) General information for domain 0" /tmp/keys &&
+        grep log_dirty /tmp/keys'
+}
+unlogged()
+{
+    on "$1" 'xl dmesg -c >/dev/null; xl debug-keys q
+        xl dmesg >/tmp/keys; grep -q "^(XEN) General information for domain 0" /tmp/keys &&
+        ! grep log_dirty /tmp/keys'
 }
