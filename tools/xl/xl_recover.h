@@ -70,6 +70,8 @@ struct xl_recover_guest
     const char *place;
     const char *key;
     const char *name;
+    /* A receiver is at work on it; NULL: the record's process tells. */
+    bool (*is_held)(void *ctx);
     /* It never ran here and must not: ends it for good.  -errno. */
     int (*fence)(void *ctx);
     /* It runs here and no page of it is missing. */

@@ -233,6 +233,13 @@ static bool find_record(const struct xl_recover_guest *guest,
     return false;
 }
 
+static bool is_abandoned(const struct xl_recover_guest *guest,
+                         const struct xl_journal_record *record)
+{
+    return guest->is_held ? !guest->is_held(guest->ctx)
+                          : xl_journal_is_abandoned(record);
+}
+
 static int serve(const struct xl_recover_guest *guest, const char *session,
                  const int fds[2], uint64_t deadline_us)
 {
@@ -248,7 +255,7 @@ static int serve(const struct xl_recover_guest *guest, const char *session,
         /* Gone, and not about to say something itself.  It may have recorded
          * more since it was looked at, and only its last word counts. */
         if ( gone && find_record(guest, session, &record, why, sizeof(why)) &&
-             xl_journal_is_abandoned(&record) )
+             is_abandoned(guest, &record) )
             return answer_for_it(guest, &record, fds, deadline_us);
     }
     (void)say(fds[0], "error", why, deadline_us);

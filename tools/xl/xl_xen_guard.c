@@ -62,7 +62,7 @@ static bool is_recorded(const char *uuid, uint32_t domid)
     struct xl_journal_record record;
 
     return !xl_journal_read(xl_xen_place(false), uuid, &record) &&
-           record.domid == domid && !xl_journal_is_abandoned(&record) &&
+           record.domid == domid && xl_xen_record_is_held(uuid, false) &&
            is_short_of_pages(xc_sr_owner_name(record.owner));
 }
 

@@ -72,6 +72,21 @@ static void lock_name(const struct xl_xen_record *r, char *buf, size_t len)
     snprintf(buf, len, "%s.lock", r->uuid);
 }
 
+bool xl_xen_record_is_held(const char *uuid, bool at_source)
+{
+    char path[sizeof(DESTINATION_DIR) + XL_XEN_UUID_LEN + 8];
+    bool held;
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/%s.lock", xl_xen_place(at_source), uuid);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if ( fd < 0 )
+        return false;
+    held = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    close(fd);
+    return held;
+}
+
 static int open_file(struct xl_xen_record *r, bool at_source)
 {
     const char *dir = xl_xen_place(at_source);
@@ -169,7 +184,11 @@ void xl_xen_record_progress(void *ctx, const struct xc_sr_progress *p)
     struct xl_xen_record *r = ctx;
     struct xl_xen_store *s = r->store;
 
-    xl_xen_store_set_later(s, "phase", "%s", xc_sr_phase_name(p->phase));
+    /* Who takes a dead receiver's place goes by it: it may have paused it. */
+    if ( p->phase == XC_SR_PHASE_DISCONNECTED )
+        xl_xen_store_set(s, "phase", "%s", xc_sr_phase_name(p->phase));
+    else
+        xl_xen_store_set_later(s, "phase", "%s", xc_sr_phase_name(p->phase));
     xl_xen_store_set_later(s, "guest-runs-at", "%s",
                            xl_progress_guest_place(p->phase));
     /* The guest stands still: xenstored has what libxl wants of it to do, and

@@ -38,6 +38,10 @@ const char *xl_xen_place(bool at_source);
 int xl_xen_record_open(struct xl_xen_record *record, const char *uuid,
                        const char *name, bool at_source);
 
+/* A process has hold of it.  The number in a record can be another process's
+ * by now, after a reboot above all. */
+bool xl_xen_record_is_held(const char *uuid, bool at_source);
+
 /* The engine's xc_sr_journal.put; ctx is the record. */
 int xl_xen_record_put(void *ctx, enum xc_sr_owner owner,
                       const uint8_t session[16], uint64_t epoch);

@@ -36,6 +36,13 @@ static int fence(void *ctx)
     return xl_xen_remove_half_built(a->ctx, a->uuid, &removed);
 }
 
+static bool is_held(void *ctx)
+{
+    const struct answerer *a = ctx;
+
+    return xl_xen_record_is_held(a->uuid, false);
+}
+
 /* Whether it is turns out when its receiver's place is taken. */
 static bool is_whole(void *ctx)
 {
@@ -58,6 +65,7 @@ int xl_xen_recover_receive(struct xl_xen_receiver *r)
         .place = xl_xen_place(false),
         .key = a.uuid,
         .name = a.uuid,
+        .is_held = is_held,
         .fence = fence,
         .is_whole = is_whole,
         .take_over = take_over,
