@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -200,12 +199,15 @@ static void on_created(void *ctx, uint32_t domid)
     xl_xen_store_set(r->record.store, "domid", "%u", domid);
 }
 
+/* Nobody may find it running and save it before all of it is there. */
 static int on_prepared(void *ctx, uint32_t domid)
 {
     struct xl_xen_receiver *r = ctx;
 
     (void)domid;
     unlock(r);
+    if ( !r->result.engine.plain )
+        xl_xen_receiver_allow_saving(r, false);
     return check_name(r);
 }
 
@@ -223,32 +225,9 @@ static void harden(void)
         xl_note("this process may be swapped out: %s", strerror(errno));
 }
 
-/*
- * A terminal, or an ssh, that takes no more of our words must not hold us up.
- * What others write through the same pipe is not changed by that; a socket
- * cannot be opened again, and is nobody else's.
- */
-static void never_wait_for_stderr(void)
-{
-    int flags = fcntl(STDERR_FILENO, F_GETFL);
-    struct stat st;
-    int fd;
-
-    if ( flags < 0 || fstat(STDERR_FILENO, &st) || S_ISREG(st.st_mode) )
-        return;
-    fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    if ( fd >= 0 )
-    {
-        dup2(fd, STDERR_FILENO);
-        close(fd);
-    }
-    else if ( S_ISSOCK(st.st_mode) )
-        (void)fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
-}
-
 void xl_xen_receiver_brace(void)
 {
-    never_wait_for_stderr();
+    xl_output_never_waits();
     harden();
 }
 
@@ -263,7 +242,6 @@ static void on_running(void *ctx, uint32_t domid)
     struct xl_xen_receiver *r = ctx;
 
     r->domid = domid;
-    xl_xen_receiver_allow_saving(r, false);
     if ( xl_xen_rename(r->ctx, domid, r->incoming, r->name) )
         xl_error("`%s` runs here, but under the name %s (%s)", r->name,
                  r->incoming, xl_xen_complaint());
