@@ -54,6 +54,7 @@ struct fake_guest
     atomic_bool holding;  /* it does */
     uint64_t refused_pfn; /* page_in: nobody wants it any more; 0: none */
     uint64_t dropped_pfn; /* its fault says DROP; 0: none */
+    unsigned int foreign; /* so many faults, the first, are not a vCPU's */
     uint64_t busy_pfn;    /* cannot be paged out; 0: none */
     bool busy_at_start;   /* ... and its contents had not come by then */
     bool state_done;

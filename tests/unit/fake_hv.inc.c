@@ -378,8 +378,10 @@ static int fake_next_faults(struct xc_sr_hv *hv, struct xc_sr_hv_fault *faults,
             .pfn = pfn,
             .flags = g->dropped_pfn && pfn == g->dropped_pfn
                          ? XC_SR_HV_FAULT_DROP
-                         : 0,
+                     : g->foreign ? XC_SR_HV_FAULT_FOREIGN
+                                  : 0,
         };
+        g->foreign -= g->foreign != 0;
     }
     *nr_r = nr;
     return 0;

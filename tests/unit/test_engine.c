@@ -31,15 +31,19 @@ START_TEST(test_moves)
     p.src.dirty_per_fetch = moves[_i].dirty;
     p.src.suspend_seen = moves[_i].seen;
     p.dst.faults_wanted = moves[_i].faults;
+    p.dst.foreign = moves[_i].faults / 3;
     run(&p);
     assert_moved(&p);
     ck_assert_uint_eq(p.dst.faults_answered, moves[_i].faults);
     ck_assert_uint_eq(p.restored.stats.faults, moves[_i].faults);
+    ck_assert_uint_eq(p.restored.stats.faults_foreign, moves[_i].faults / 3);
     ck_assert_uint_eq(p.restored.stats.duplicates, 0);
     if ( moves[_i].version == 3 )
     {
         ck_assert(p.saved.peer_stats_valid);
         ck_assert_uint_eq(p.saved.peer_stats.faults, moves[_i].faults);
+        ck_assert_uint_eq(p.saved.peer_stats.faults_foreign,
+                          moves[_i].faults / 3);
         ck_assert_uint_eq(p.src_journal.nr, 2);
         ck_assert_uint_eq(p.src_journal.seen[0], XC_SR_OWNER_COMMITTED);
         ck_assert_uint_eq(p.src_journal.seen[1], XC_SR_OWNER_DONE);

@@ -250,8 +250,13 @@ START_TEST(a_postcopy_is_summed_up)
     says("  faults     1234, answered in 768 us (half), 1.00 ms (99 of 100), "
          "1.00 "
          "ms (slowest)\n");
+    says_no("found by dom0");
     says_no("zero pages");
     says_no("memory");
+
+    r.peer_stats.faults_foreign = 90;
+    summarize(&r, NULL);
+    says("  faults     1234 (90 found by dom0), answered in 768 us (half)");
 }
 END_TEST
 

@@ -314,10 +314,8 @@ static int say_stats(struct xc_sr_receiver *r)
         st->fault_service_max_us,
     };
     const uint64_t tail[] = {
-        st->running_us - r->begin_us,
-        r->pages_in,
-        r->in.total,
-        st->skipped_records,
+        st->running_us - r->begin_us, r->pages_in,        r->in.total,
+        st->skipped_records,          st->faults_foreign,
     };
     const size_t nr_head = XC_SR_ARRAY_SIZE(head);
     const size_t nr_tail = XC_SR_ARRAY_SIZE(tail);

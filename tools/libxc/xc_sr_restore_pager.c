@@ -126,6 +126,8 @@ static int take_fault(struct xc_sr_receiver *r,
     if ( fault->flags & XC_SR_HV_FAULT_DROP )
         return drop_page(r, fault);
     r->stats->faults++;
+    if ( fault->flags & XC_SR_HV_FAULT_FOREIGN )
+        r->stats->faults_foreign++;
     if ( !xc_sr__pageset_has(&r->missing, fault->pfn) )
         return fill_hole(r, fault);
     r->waiters[r->nr_waiters++] =

@@ -281,6 +281,7 @@ static uint64_t *stats_field(struct xc_sr_stats *peer, uint32_t i)
         NULL,
         &peer->bytes_total,
         &peer->skipped_records,
+        &peer->faults_foreign,
     };
 
     if ( i < XC_SR_ARRAY_SIZE(head) )

@@ -176,6 +176,7 @@ struct xc_sr_stats
 
     uint64_t faults;          /* FAULT entries received / guest faults */
     uint64_t faults_late;     /* for pages already sent / already in */
+    uint64_t faults_foreign;  /* not a vCPU's: dom0's (destination) */
     uint64_t duplicates;      /* pages that came twice (destination) */
     uint64_t released;        /* pages the guest no longer wanted */
     uint64_t skipped_records; /* unknown optional records */

@@ -187,6 +187,7 @@ static void put_peer(struct xl_json *j, const struct xc_sr_save_result *result)
     xl_json_open_map(j, "destination");
     xl_json_u64(j, "faults", s->faults);
     xl_json_u64(j, "faults_late", s->faults_late);
+    xl_json_u64(j, "faults_foreign", s->faults_foreign);
     xl_json_u64(j, "duplicates", s->duplicates);
     xl_json_u64(j, "released", s->released);
     xl_json_u64(j, "skipped_records", s->skipped_records);

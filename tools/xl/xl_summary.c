@@ -70,6 +70,8 @@ static void print_faults(FILE *out, const struct xl_story *story)
     char a[XL_FORMAT_LEN], b[XL_FORMAT_LEN], c[XL_FORMAT_LEN];
 
     fprintf(out, "  faults     %" PRIu64, story->result->stats.faults);
+    if ( story->result->peer_stats_valid && p->faults_foreign )
+        fprintf(out, " (%" PRIu64 " found by dom0)", p->faults_foreign);
     if ( story->result->peer_stats_valid && p->fault_service_count )
         fprintf(out, ", answered in %s (half), %s (99 of 100), %s (slowest)",
                 xl_format_us(xl_percentile_us(p->fault_service_hist,
