@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <libxl.h>
+#include <xenstore.h>
 
 #include "frames.h"
 #include "helper_msgs.h"
@@ -48,6 +49,11 @@ struct fake_libxl
     unsigned int destroys;
     bool exists;
     unsigned int helper_status;
+    /* One network card, and its node in xenstore; '-': it has none. */
+    char trusted, trusted_at_start;
+    bool store_fails;
+    unsigned int store_busy;   /* so many transactions are in vain */
+    unsigned int store_writes; /* of those that were not */
 };
 
 static struct fake_libxl *fake; /* this process's */
@@ -305,6 +311,7 @@ int libxl_domain_unpause(libxl_ctx *ctx, uint32_t domid,
     (void)domid;
     (void)how;
     fake->unpauses++;
+    fake->trusted_at_start = fake->trusted;
     return 0;
 }
 
@@ -317,4 +324,88 @@ int libxl_domain_destroy(libxl_ctx *ctx, uint32_t domid,
     fake->destroys++;
     fake->exists = false;
     return 0;
+}
+
+libxl_device_nic *libxl_device_nic_list(libxl_ctx *ctx, uint32_t domid,
+                                        int *num)
+{
+    libxl_device_nic *nics = calloc(1, sizeof(*nics));
+
+    (void)ctx;
+    if ( !nics || !fake->trusted || domid != FAKE_DOMID )
+    {
+        free(nics);
+        *num = 0;
+        return NULL;
+    }
+    nics->devid = 3;
+    *num = 1;
+    return nics;
+}
+
+void libxl_device_nic_list_free(libxl_device_nic *list, int num)
+{
+    (void)num;
+    free(list);
+}
+
+/* ---- xenstore, as much as there is of it ------------------------------------------------- */
+
+struct xs_handle *xs_open(unsigned long flags)
+{
+    (void)flags;
+    errno = ENOENT;
+    return fake->store_fails ? NULL : (struct xs_handle *)fake;
+}
+
+void xs_close(struct xs_handle *xsh)
+{
+    (void)xsh;
+}
+
+static bool written; /* in the transaction */
+
+xs_transaction_t xs_transaction_start(struct xs_handle *h)
+{
+    (void)h;
+    written = false;
+    return 1;
+}
+
+void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path,
+              unsigned int *len)
+{
+    const char text[] = { fake->trusted, '\0' };
+
+    (void)h;
+    (void)t;
+    (void)len;
+    if ( strcmp(path, "/local/domain/7/device/vif/3/trusted") ||
+         fake->trusted == '-' )
+        return NULL;
+    return strdup(text);
+}
+
+bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path,
+              const void *data, unsigned int len)
+{
+    (void)h;
+    (void)t;
+    (void)path;
+    written = true;
+    fake->store_writes += fake->store_busy == 0;
+    if ( fake->store_busy == 0 && len == 1 )
+        fake->trusted = *(const char *)data;
+    return true;
+}
+
+bool xs_transaction_end(struct xs_handle *h, xs_transaction_t t, bool abort)
+{
+    (void)h;
+    (void)t;
+    if ( abort || !written || fake->store_busy == 0 )
+        return true;
+    fake->store_busy--;
+    errno = EAGAIN;
+    return false;
 }

@@ -240,6 +240,7 @@ static void set_up(void)
                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(world, MAP_FAILED);
     world->source.exists = true;
+    world->destination.trusted = '1';
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, wire),
                      0);
     send_params = (struct libxl_postcopy_send_params){
@@ -515,6 +516,36 @@ START_TEST(the_caller_may_refuse)
 }
 END_TEST
 
+START_TEST(network_cards_copy_while_pages_are_missing)
+{
+    world->destination.store_busy = 3;
+    migrate();
+    assert_moved();
+    ck_assert_int_eq(world->destination.trusted_at_start, '0');
+    ck_assert_int_eq(world->destination.trusted, '1');
+    ck_assert_uint_eq(world->destination.store_writes, 2);
+}
+END_TEST
+
+START_TEST(cards_that_copy_or_have_no_node_are_left)
+{
+    world->destination.trusted = _i ? '-' : '0';
+    migrate();
+    assert_moved();
+    ck_assert_uint_eq(world->destination.store_writes, 0);
+}
+END_TEST
+
+START_TEST(it_stays_if_network_cards_cannot_be_told)
+{
+    world->destination.store_fails = _i == 0;
+    world->destination.store_busy = _i ? 1000000 : 0;
+    migrate();
+    assert_stayed();
+    ck_assert_ptr_nonnull(strstr(world->received.engine.why, "network cards"));
+}
+END_TEST
+
 START_TEST(a_plain_save_that_fails_late)
 {
     send_params.save.plain = true;
@@ -548,6 +579,9 @@ static Suite *domain_suite(void)
     tcase_add_loop_test(tc, libxl_fails_at_the_destination, 0,
                         COUNT(destination_failures));
     tcase_add_loop_test(tc, the_caller_may_refuse, 0, 2);
+    tcase_add_test(tc, network_cards_copy_while_pages_are_missing);
+    tcase_add_loop_test(tc, cards_that_copy_or_have_no_node_are_left, 0, 2);
+    tcase_add_loop_test(tc, it_stays_if_network_cards_cannot_be_told, 0, 2);
     tcase_add_test(tc, a_plain_save_that_fails_late);
     suite_add_tcase(s, tc);
     return s;

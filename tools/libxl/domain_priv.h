@@ -7,6 +7,7 @@
  * domain_line.c      the shim, libxl's stream, one descriptor to watch
  * domain_send.c      libxl_postcopy_send()
  * domain_receive.c   libxl_postcopy_receive()
+ * domain_vifs.c      what a guest with pages missing has to know of its network
  */
 #ifndef LIBXL_POSTCOPY_DOMAIN_PRIV_H
 #define LIBXL_POSTCOPY_DOMAIN_PRIV_H
@@ -42,6 +43,22 @@ struct libxl_postcopy__line
     bool broken;              /* the shim or the stream went, too early */
     char why[256];            /* the first failure of this library's own */
 };
+
+/* Front ends of the domain that were told something; all 0 at first. */
+struct libxl_postcopy__vifs
+{
+    int *devids;
+    unsigned int nr;
+    uint32_t domid;
+};
+
+/* Before a guest runs with pages missing: its front ends of network cards
+ * copy what they send. */
+int libxl_postcopy__vifs_distrust(struct libxl_postcopy__vifs *vifs,
+                                  libxl_ctx *ctx, uint32_t domid);
+/* It has all of them: whoever connects next need not. */
+int libxl_postcopy__vifs_trust(struct libxl_postcopy__vifs *vifs);
+void libxl_postcopy__vifs_dispose(struct libxl_postcopy__vifs *vifs);
 
 int libxl_postcopy__line_init(struct libxl_postcopy__line *line,
                               const struct xc_sr_log *log,

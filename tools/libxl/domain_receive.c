@@ -30,9 +30,11 @@ struct receiver
     struct libxl_postcopy_receive_result *result;
     struct libxl_postcopy__line line;
     struct xc_sr_restore_params restore;
-    int rc;           /* what receive() returns */
+    struct libxl_postcopy__vifs vifs; /* the caller's thread's */
+    int vifs_rc; /* of the same, to be read when prepared_now() has returned */
+    int rc;      /* what receive() returns */
     bool turn_begun;  /* libxl's second part of the stream */
-    bool asked_ready; /* params->prepared() was asked for */
+    bool asked_ready; /* prepared_now() was asked for */
     bool asked_unpause;
     bool running; /* it runs here: nothing is destroyed any more */
     bool ended;   /* destroy() was called */
@@ -45,7 +47,14 @@ static int prepared_now(void *ctx)
 {
     struct receiver *r = ctx;
 
-    return r->params->prepared(r->params->ctx, r->line.domid);
+    if ( !r->result->engine.plain )
+        r->vifs_rc =
+            libxl_postcopy__vifs_distrust(&r->vifs, r->ctx, r->line.domid);
+    if ( r->vifs_rc )
+        return r->vifs_rc;
+    return r->params->prepared
+               ? r->params->prepared(r->params->ctx, r->line.domid)
+               : 0;
 }
 
 static int unpause_now(void *ctx)
@@ -134,13 +143,17 @@ static int prepare(void *ctx, bool *ready_r)
         return libxl_postcopy__line_fail(
             &r->line, -EIO, "domain %u: libxl could not build it (error %d)",
             r->line.domid, libxl_rc);
-    if ( !r->params->prepared )
-        *ready_r = true;
-    else if ( !r->asked_ready )
+    if ( !r->asked_ready )
         libxl_postcopy__run_post(&r->line.run, prepared_now);
     else if ( libxl_postcopy__run_is_done(&r->line.run, &rc) )
         *ready_r = rc == 0;
     r->asked_ready = true;
+    if ( rc && rc == r->vifs_rc )
+        return libxl_postcopy__line_fail(
+            &r->line, rc,
+            "domain %u: its network cards cannot be told to copy what they "
+            "send: %s",
+            r->line.domid, strerror(-rc));
     return rc;
 }
 
@@ -418,6 +431,21 @@ static void create(struct receiver *r)
     libxl_postcopy__run_returned(&r->line.run, r->result->libxl_rc);
 }
 
+/* Not worth a failure: they go on copying until they next connect. */
+static void trust_again(struct receiver *r)
+{
+    const struct xc_sr_log *log = r->restore.log;
+    int rc = 0;
+
+    if ( r->result->engine.owner == XC_SR_OWNER_FINISHED )
+        rc = libxl_postcopy__vifs_trust(&r->vifs);
+    if ( rc && log && log->write && log->max_level >= XC_SR_LOG_INFO )
+        log->write(log->ctx, XC_SR_LOG_INFO,
+                   "the guest's network cards go on copying what they send: "
+                   "xenstore cannot be written");
+    libxl_postcopy__vifs_dispose(&r->vifs);
+}
+
 int libxl_postcopy_receive(libxl_ctx *ctx,
                            const struct libxl_postcopy_receive_params *params,
                            struct libxl_postcopy_receive_result *result_r)
@@ -447,6 +475,7 @@ int libxl_postcopy_receive(libxl_ctx *ctx,
         create(&r);
         libxl_postcopy__run_serve(&r.line.run);
         rc = r.rc;
+        trust_again(&r);
     }
     if ( rc && !result_r->engine.ran && !result_r->not_destroyed &&
          result_r->engine.owner != XC_SR_OWNER_OWNER )
