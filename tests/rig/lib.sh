@@ -12,6 +12,8 @@ PXL=/usr/local/libexec/xen-postcopy/bin/xl
 
 # shellcheck source=tests/rig/lib_witness.sh
 source "${BASH_SOURCE[0]%/*}/lib_witness.sh"
+# shellcheck source=tests/rig/lib_io.sh
+source "${BASH_SOURCE[0]%/*}/lib_io.sh"
 
 # ---- verdicts ------------------------------------------------------------
 
