@@ -27,13 +27,38 @@ struct answerer
     struct xl_xen_receiver *receiver;
 };
 
-/* Its receiver is gone and the guest, which never ran here, may be left. */
+/* Its receiver is gone and the guest, which never ran here, may be left: not
+ * one that another receiver builds. */
 static int fence(void *ctx)
 {
     struct answerer *a = ctx;
+    struct xl_xen_record record;
     unsigned int removed = 0;
+    int rc = xl_xen_record_open(&record, a->uuid, a->uuid, false);
 
-    return xl_xen_remove_half_built(a->ctx, a->uuid, &removed);
+    if ( !rc )
+        rc = xl_xen_remove_half_built(a->ctx, a->uuid, &removed);
+    xl_xen_record_close(&record);
+    return rc;
+}
+
+/* What a dead receiver left in xenstore says what its record says by now. */
+static void publish(struct xl_xen_receiver *r)
+{
+    const char *uuid = r->args.recover;
+    struct xl_xen_record *record = &r->record;
+    struct xl_journal_record known;
+    int rc = xl_journal_read(xl_xen_place(false), uuid, &known);
+
+    if ( rc && rc != -ENOENT )
+        return;
+    /* Held by whoever has tried to take its place. */
+    if ( record->lock_fd < 0 &&
+         xl_xen_record_open(record, uuid, rc ? uuid : known.name, false) )
+        return;
+    if ( !rc && record->store )
+        xl_xen_store_set(record->store, "owner", "%s",
+                         xc_sr_owner_name(known.owner));
 }
 
 static bool is_held(void *ctx)
@@ -86,7 +111,9 @@ int xl_xen_recover_receive(struct xl_xen_receiver *r)
     if ( status )
         return status;
     a.ctx = r->ctx;
-    return xl_recover_serve(&guest, r->arrival.recv_fd, r->arrival.send_fd);
+    status = xl_recover_serve(&guest, r->arrival.recv_fd, r->arrival.send_fd);
+    publish(r);
+    return status;
 }
 
 /* ---- In place of a source that is gone ---------------------------------------- */
