@@ -57,12 +57,13 @@ static void drop_connection(struct xc_sr_receiver *r)
     r->conn_lost = r->handshaking = r->resumed = r->ended = false;
 }
 
+/* Also one that somebody has been told to let run, and may at any time. */
 static void pause_guest(struct xc_sr_receiver *r)
 {
     int rc;
 
-    if ( !r->params->recovery.pause || r->paused_here || !r->ran || r->gone ||
-         r->missing.count == 0 )
+    if ( !r->params->recovery.pause || r->paused_here || r->gone ||
+         !(r->ran || r->unpausing) || r->missing.count == 0 )
         return;
     rc = xc_sr__hv_pause(r->hv);
     if ( rc )
