@@ -135,3 +135,25 @@ both_wait()
     cat "$RIG_DIR/1/$1.said"
     return 1
 }
+
+# ---- the receiver of w is killed -----------------------------------------
+
+kill_pager()
+{
+    h2 "kill -9 \$(xenstore-read \
+        /tool/xen-postcopy/$(uuid w)/destination/pid)"
+}
+
+# taken_over WHEN: `xl migrate-recover` puts another in its place.
+taken_over()
+{
+    check "another takes its place ($1)" h1 "$PXL migrate-recover w xen2 2>&1" ||
+        return
+    check "the source's process knows, status 0 ($1)" ended 1 w 0
+    check "the guest has come with all its memory ($1)" witness_intact 2 w
+    check "it has its name, and what it registered works ($1)" witness_hooked 2 w 1
+    check "its copy is gone ($1)" clean 1
+    check "nothing but the guest is there ($1)" within 30 clean 2 w
+    check "it can be saved now ($1)" h2 'xl save w /tmp/w.img &&
+        xl restore /tmp/w.img && rm /tmp/w.img'
+}
