@@ -354,7 +354,8 @@ static int cut_at_owner(void *ctx, enum xc_sr_owner owner,
 }
 
 /* A device model that is told to go on waits for a page, which only another
- * connection can bring. */
+ * connection can bring.  The guest may run at any time now: where it has to be
+ * stopped for the loss it is. */
 START_TEST(test_lost_while_unpausing)
 {
     struct world *w = calloc(1, sizeof(*w));
@@ -364,10 +365,12 @@ START_TEST(test_lost_while_unpausing)
     w->p.save.policy.max_iterations = 0;
     w->p.save.max_postcopy_bandwidth_bytes_per_s = 200000;
     w->p.dst.unpause_needs_page = true;
+    w->p.restore.recovery.pause = _i;
     w->p.restore.journal = (struct xc_sr_journal){ cut_at_owner, w };
     start(w);
     operate(w, NULL, 0);
     assert_one_whole_guest(w);
+    ck_assert_uint_eq(w->p.dst.pauses, _i);
     ck_assert_uint_ge(w->p.restored.stats.recoveries, 1);
     world_dispose(w);
     free(w);
@@ -552,7 +555,7 @@ int main(void)
     tcase_add_test(tc, test_restarted_source_is_given_it_back);
     tcase_add_test(tc, test_stop_waiting_is_not_remembered);
     tcase_add_test(tc, test_lost_before_running_is_said);
-    tcase_add_test(tc, test_lost_while_unpausing);
+    tcase_add_loop_test(tc, test_lost_while_unpausing, 0, 2);
     tcase_add_test(tc, test_pager_replaced);
     tcase_add_test(tc, test_destination_lost);
     tcase_add_test(tc, test_recovered_in_a_larger_guest);
