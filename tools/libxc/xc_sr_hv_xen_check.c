@@ -3,9 +3,10 @@
  * xc_sr_hv_xen_check.c: what stands in the way of post-copy, on this host or
  * with one of its guests.
  *
- * Called by xl postcopy-check; it changes nothing.  Whether a guest can be
- * paged is known for certain only to the destination's Xen, when it is asked
- * (xc_sr__xen_paging_probe()); this finds what can be found before.
+ * Called by xl postcopy-check, and by xl migrate before it touches a guest; it
+ * changes nothing.  Whether a guest can be paged is known for certain only to
+ * the destination's Xen, when it is asked (xc_sr__xen_paging_probe()); this
+ * finds what can be found before.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -133,20 +134,36 @@ static void look_for_pod(struct xen *x, struct xc_sr_xen_report *report)
             (unsigned long long)entries);
 }
 
+/* NULL: there is none. */
+static char *read_node(struct xs_handle *xs, const char *path)
+{
+    unsigned int len;
+
+    return xs_read(xs, XBT_NULL, path, &len);
+}
+
+/* What libxl has noted of its devices and of who plays them. */
 static void look_for_devices(struct xen *x, struct xc_sr_xen_report *report)
 {
     struct xs_handle *xs = xs_open(0);
-    char path[64];
-    void *found;
-    unsigned int len;
+    char path[80], *found;
 
     if ( !xs )
         return;
     snprintf(path, sizeof(path), "/libxl/%u/device/pci/0", x->domid);
-    found = xs_read(xs, XBT_NULL, path, &len);
+    found = read_node(xs, path);
     if ( found )
         add(report, XC_SR_REASON_IOMMU,
             "the guest has a PCI device passed through: detach it first");
+    free(found);
+    snprintf(path, sizeof(path), "/local/domain/%u/image/device-model-domid",
+             x->domid);
+    found = read_node(xs, path);
+    if ( found && strcmp(found, "0") )
+        add(report, XC_SR_REASON_GUEST_TYPE,
+            "the guest's device model is domain %.10s: it needs one in dom0 "
+            "(device_model_stubdomain_override=0)",
+            found);
     free(found);
     xs_close(xs);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
  * xl_xen_migrate.c: `xl migrate --postcopy DOMAIN HOST`, top to bottom: look
- * before touching anything, start the carrier, let libxlpostcopy move the
+ * before touching anything (xl_xen_look.c), start the carrier, let libxlpostcopy move the
  * guest, and do what its outcome asks for.
  *
  * The engine decides who owns the guest, in a thread of libxlpostcopy's; here
@@ -29,108 +29,6 @@
 /* A receiver has nothing left to do when the engine is done. */
 #define CHILD_END_TIMEOUT_MS  10000
 #define CHILD_FAIL_TIMEOUT_MS 3000
-
-/* ---- Before anything is touched ------------------------------------------------ */
-
-/* Post-copy is not possible; *reason is the engine's, for the statistics. */
-static int refuse(struct xl_xen_migration *x, uint32_t reason, const char *why)
-{
-    x->m.result.refused = true;
-    x->m.result.refuse_reason = reason;
-    snprintf(x->m.why, sizeof(x->m.why), "%s", why);
-    x->fall_back = true;
-    return XL_EXIT_REFUSED;
-}
-
-static int check_state(const struct xl_xen_migration *x)
-{
-    const libxl_dominfo *info = &x->domain.info;
-    const char *name = x->name;
-
-    if ( x->domain.domid == 0 )
-        xl_error("domain 0 cannot be migrated");
-    else if ( info->shutdown || info->dying )
-        xl_error("`%s` cannot be migrated: it %s", name,
-                 info->dying ? "is being destroyed"
-                 : info->shutdown_reason == LIBXL_SHUTDOWN_REASON_SUSPEND
-                     ? "is suspended (`xl migrate-resume` runs it again, if a "
-                       "migration that was killed has left it so)"
-                     : "has shut down");
-    else
-        return 0;
-    return XL_EXIT_FAILED;
-}
-
-/* What earlier migrations have left. */
-static int check_records(const struct xl_xen_migration *x)
-{
-    struct xl_journal_record record;
-    const char *name = x->name;
-
-    if ( xl_xen_pages_missing(x->domain.uuid, x->domain.domid) )
-    {
-        xl_error("`%s` cannot be migrated yet: pages of it are still on their "
-                 "way here",
-                 name);
-        return XL_EXIT_FAILED;
-    }
-    if ( !xl_journal_read(xl_xen_place(true), x->domain.uuid, &record) &&
-         record.owner == XC_SR_OWNER_COMMITTED )
-    {
-        xl_error("`%s` was handed over by an earlier migration whose outcome "
-                 "is not known; `xl migrate-status %s` shows what to do",
-                 name, name);
-        return XL_EXIT_UNKNOWN;
-    }
-    return 0;
-}
-
-static int check_config(struct xl_xen_migration *x)
-{
-    libxl_domain_config config;
-    char why[256] = "";
-    uint32_t reason = XC_SR_REASON_FAILED;
-    int status;
-
-    libxl_domain_config_init(&config);
-    status = xl_xen_config_get(x->ctx, &x->m.args, x->domain.domid, &config,
-                               &x->config_json);
-    /* An HVM guest without drivers of its own is suspended from outside. */
-    if ( !status && x->domain.info.paused &&
-         config.c_info.type == LIBXL_DOMAIN_TYPE_PVH )
-    {
-        xl_error("`%s` is paused and could not answer the request to suspend: "
-                 "`xl unpause` it first",
-                 x->name);
-        status = XL_EXIT_FAILED;
-    }
-    if ( !status &&
-         libxl_postcopy_config_check(&config, &reason, why, sizeof(why)) )
-        status = refuse(x, reason, why);
-    libxl_domain_config_dispose(&config);
-    return status;
-}
-
-/* Everything that can be known without a receiver. */
-static int look(struct xl_xen_migration *x)
-{
-    struct xl_migration *m = &x->m;
-    int status = xl_xen_open(m->global, &x->ctx);
-
-    if ( !status )
-        status = xl_xen_find(x->ctx, m->args.name, &x->domain);
-    if ( status )
-        return status;
-    snprintf(x->name, sizeof(x->name), "%s", x->domain.name);
-    snprintf(x->away, sizeof(x->away), "%s%s", x->domain.name,
-             XL_XEN_SUFFIX_MIGRATEDAWAY);
-    status = check_state(x);
-    if ( !status )
-        status = check_records(x);
-    if ( !status )
-        status = check_config(x);
-    return status;
-}
 
 /* ---- Taking hold --------------------------------------------------------------- */
 
@@ -245,10 +143,11 @@ static void explain_receiver(struct xl_xen_migration *x)
         add_why(m, " (its reason is above)");
     /* The option was not understood: nothing else of ours ends so. */
     else if ( status == XL_EXIT_USAGE )
-        (void)refuse(x, XC_SR_REASON_FAILED,
-                     "the xl there knows no post-copy, as the distribution's "
-                     "own: install xen-postcopy there, or name the right one "
-                     "by --remote-xl PATH");
+        (void)xl_xen_migration_refuse(
+            x, XC_SR_REASON_FAILED,
+            "the xl there knows no post-copy, as the distribution's "
+            "own: install xen-postcopy there, or name the right one "
+            "by --remote-xl PATH");
 }
 
 static int greet(struct xl_xen_migration *x)
@@ -481,7 +380,7 @@ int xl_xen_migration_finish(struct xl_xen_migration *x, int rc)
 static int migrate(struct xl_xen_migration *x)
 {
     struct xl_migration *m = &x->m;
-    int status = look(x);
+    int status = xl_xen_migration_look(x);
 
     if ( !status )
         status = xl_xen_migration_take_hold(x);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
  * xl_xen_migrate.h: a migration of a Xen guest at its source, shared by
- * xl_xen_migrate.c, which begins it, and xl_xen_recover.c, which takes it up
- * again where its process is gone.
+ * xl_xen_migrate.c, which begins it once xl_xen_look.c has found nothing in its
+ * way, and xl_xen_recover.c, which takes it up again where its process is gone.
  */
 #ifndef XL_XEN_MIGRATE_H
 #define XL_XEN_MIGRATE_H
@@ -30,6 +30,15 @@ struct xl_xen_migration
 void xl_xen_migration_init(struct xl_xen_migration *x,
                            const struct xl_global *global);
 void xl_xen_migration_dispose(struct xl_xen_migration *x);
+
+/* Everything that can be known without a receiver: the domain is found, and
+ * nothing stands in its way.  An exit status. */
+int xl_xen_migration_look(struct xl_xen_migration *x);
+
+/* Post-copy is not possible, and stock migration is; reason is the engine's,
+ * for the statistics.  An exit status. */
+int xl_xen_migration_refuse(struct xl_xen_migration *x, uint32_t reason,
+                            const char *why);
 
 /* Its record and its socket; x->domain and x->name are there.  0 or an exit
  * status after a line. */
