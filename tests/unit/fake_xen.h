@@ -97,6 +97,7 @@ struct fake_host
     bool crashed;
     bool suspended;
     bool shut_down;
+    bool resets; /* shut_down, to go on with its memory */
     unsigned int pauses;
     uint64_t max_pages;
     uint64_t nr_gpfns;

@@ -198,7 +198,8 @@ int xc_domain_getinfolist(xc_interface *xch, uint32_t first_domain,
         flags |=
             XEN_DOMINF_shutdown | (uint32_t)(h->crashed     ? SHUTDOWN_crash
                                              : h->suspended ? SHUTDOWN_suspend
-                                                            : SHUTDOWN_poweroff)
+                                             : h->resets ? SHUTDOWN_soft_reset
+                                                         : SHUTDOWN_poweroff)
                                       << XEN_DOMINF_shutdownshift;
     info->domain = FAKE_DOMID;
     info->flags = flags & (h->no_hap ? ~(uint32_t)XEN_DOMINF_hap : ~0u);

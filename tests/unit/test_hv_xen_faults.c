@@ -153,6 +153,51 @@ END_TEST
 
 /* ---- In a dead process's place ------------------------------------------------------------------ */
 
+/* Whoever dumps it would wait for what is out, for ever. */
+START_TEST(a_crashed_guest_can_be_dumped)
+{
+    bool gone = false;
+
+    paging_on();
+    page_out(0, 300);
+    unleash(0, 1, 0);
+    host->crashed = true;
+    ck_assert_int_eq(xc_sr__hv_is_gone(hv, &gone), 0);
+    ck_assert(gone);
+    close_it();
+    ck_assert_uint_eq(fake_count(host, FAKE_OUT), 0);
+    ck_assert(!host->paging);
+    for ( uint64_t pfn = 0; pfn < 300; pfn++ )
+        ck_assert_int_eq(*fake_contents(host, pfn), 0);
+}
+END_TEST
+
+/* Nobody wants its pages, and it may be large: it is left as it is. */
+START_TEST(a_guest_that_has_shut_down_is_not_filled)
+{
+    paging_on();
+    page_out(0, 300);
+    unleash(0, 1, 0);
+    host->shut_down = true;
+    close_it();
+    ck_assert_uint_eq(fake_count(host, FAKE_OUT), 300);
+}
+END_TEST
+
+START_TEST(a_guest_that_resets_itself_wants_its_pages)
+{
+    bool gone = true;
+
+    paging_on();
+    page_out(0, 8);
+    unleash(0, 1, 0);
+    host->shut_down = host->resets = true;
+    ck_assert_int_eq(xc_sr__hv_is_gone(hv, &gone), 0);
+    ck_assert(!gone);
+    ck_assert_int_eq(load(3), 0);
+}
+END_TEST
+
 START_TEST(another_process_takes_over)
 {
     struct xc_sr_hv_fault faults[8];
@@ -222,6 +267,9 @@ static Suite *hv_xen_faults_suite(void)
     tcase_add_test(tc, paging_that_cannot_end_is_said);
     tcase_add_test(tc, an_empty_guest_is_left_without_paging);
     tcase_add_test(tc, a_running_guest_keeps_its_ring);
+    tcase_add_test(tc, a_crashed_guest_can_be_dumped);
+    tcase_add_test(tc, a_guest_that_has_shut_down_is_not_filled);
+    tcase_add_test(tc, a_guest_that_resets_itself_wants_its_pages);
     tcase_add_test(tc, another_process_takes_over);
     tcase_add_test(tc, a_take_over_that_fails_says_so);
     tcase_add_test(tc, without_xenstore_it_works);
