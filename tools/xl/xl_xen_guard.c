@@ -2,9 +2,10 @@
 /*
  * xl_xen_guard.c: a guest that runs here while pages of it are missing must
  * not be saved or migrated again (Xen would silently leave the missing pages
- * out), and vCPUs that are plugged in meanwhile could not start.  The stock
- * tools do not know; whoever comes through our xl is told.  The receiver keeps
- * the others from saving it, see xl_xen_receive.c.
+ * out); vCPUs that are plugged in meanwhile could not start, and a network
+ * card would be trusted (see libxl/domain_vifs.c).  The stock tools do not
+ * know; whoever comes through our xl is told.  The receiver keeps the others
+ * from saving it, see xl_xen_receive.c.
  */
 #include "xl_xen.h"
 
@@ -23,7 +24,7 @@ static const struct
     const char *with_value;
 } guarded[] = {
     { "migrate", "sC" }, { "save", "" },     { "remus", "sNi" },
-    { "suspend", "" },   { "vcpu-set", "" },
+    { "suspend", "" },   { "vcpu-set", "" }, { "network-attach", "" },
 };
 
 /* By a destination's record. */
