@@ -258,7 +258,7 @@ says()
     local out rc=0
     out=$(h1 "timeout 60 sh -c '$3' 2>&1 >/dev/null") || rc=$?
     out=${out//(y\/n) xl: /$'(y/n)\n'xl: } # a question ends no line
-    [ "$rc" -eq "$1" ] && [ "$(grep -c '^xl: ' <<<"$out")" -eq 1 ] &&
+    [ "$rc" -eq "$1" ] && [ "$(grep -Ec '^xl( migrate)?: ' <<<"$out")" -eq 1 ] &&
         grep -q "^xl.*: .*$2" <<<"$out" && untouched && return
     echo "status $rc, said: $out"
     return 1
@@ -275,14 +275,12 @@ untouched()
     return 1
 }
 
-# unknown HOST: nothing tells of a migration there.
+# unknown HOST: nothing tells of a migration of it there.
 unknown()
 {
-    on "$1" '[ -z "$(xenstore-list /tool/xen-postcopy 2>/dev/null
-        ls -A /var/lib/xen-postcopy/source /var/lib/xen-postcopy/destination \
-            2>/dev/null | grep -v :)" ]' && return
-    on "$1" 'xenstore-ls /tool/xen-postcopy; ls -A /var/lib/xen-postcopy/*'
-    return 1
+    on "$1" "! { xenstore-list /tool/xen-postcopy
+        ls -A /var/lib/xen-postcopy/source /var/lib/xen-postcopy/destination
+        } 2>/dev/null | grep $watched_uuid"
 }
 
 # ---- left behind ---------------------------------------------------------
