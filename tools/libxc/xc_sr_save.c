@@ -89,7 +89,10 @@ static int wait_ready(struct xc_sr_sender *s)
             return -EOPNOTSUPP;
         if ( !s->ready && xc_sr__now_us() >= deadline_us )
             return xc_sr__sender_fail(
-                s, -ETIMEDOUT, "no answer to ADVISE: is the receiver ours?");
+                s, -ETIMEDOUT,
+                "no answer to ADVISE in %llu s: is the receiver ours, or has "
+                "it to wait for memory there?",
+                (unsigned long long)(s->params->ready_timeout_us / 1000000));
     }
     s->stats->ready_us = xc_sr__now_us();
     s->heard_us = s->stats->ready_us;
