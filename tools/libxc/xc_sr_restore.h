@@ -57,6 +57,7 @@ struct xc_sr_receiver
     size_t need; /* octets the reader wants to see */
     uint64_t acked;
     uint64_t upper_used;
+    bool upper_begun;
     /* Asking for the time is a system call on some hosts, dom0s among them:
      * each turn does it once. */
     uint64_t now_us;

@@ -204,21 +204,22 @@ static int feed_upper(struct xc_sr_receiver *r)
     const struct xc_sr_upper_sink *upper = &r->params->upper;
     size_t len = xc_sr__inbuf_len(&r->in), used = 0;
     bool done = upper->write == NULL;
-    int rc;
+    int rc = 0;
 
-    if ( !done )
+    if ( !r->upper_begun && upper->begin )
+        rc = upper->begin(upper->ctx);
+    r->upper_begun = true;
+    if ( !rc && !done && len == 0 )
     {
-        if ( len == 0 )
-        {
-            r->need = 1;
-            return 0;
-        }
+        r->need = 1;
+        return 0;
+    }
+    if ( !rc && !done )
         rc = upper->write(upper->ctx, xc_sr__inbuf_data(&r->in), len, &used,
                           &done);
-        if ( rc )
-            return xc_sr__receiver_fail(r, rc, "the toolstack's records: %s",
-                                        strerror(-rc));
-    }
+    if ( rc )
+        return xc_sr__receiver_fail(r, rc, "the toolstack's records: %s",
+                                    strerror(-rc));
     xc_sr__inbuf_use(&r->in, used);
     r->upper_used += used;
     if ( !done )

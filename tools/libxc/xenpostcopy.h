@@ -313,12 +313,15 @@ struct xc_sr_upper_source
  * The receiver pushes octets: write() takes a prefix, *used_r octets of it,
  * and says with *done_r when its part has ended; octets after that belong to
  * the engine again.  It must always take at least one octet, or fail.
+ * begin() is called before, when its part is next, which may be some time
+ * before the first octet; NULL: nobody wants to know.
  */
 struct xc_sr_upper_sink
 {
     int (*write)(void *ctx, const void *buf, size_t len, size_t *used_r,
                  bool *done_r);
     void *ctx;
+    int (*begin)(void *ctx);
 };
 
 /*

@@ -113,7 +113,7 @@ int xc_sr_hv_open_xen_destination(
 
 /*
  * The pages of xenstore and console (libxl: message 9).  Known from the first
- * call of upper.write() on, and after a plain stream has ended; -ENODATA: not
+ * call of upper.begin() on, and after a plain stream has ended; -ENODATA: not
  * yet.
  */
 int xc_sr_hv_xen_results(struct xc_sr_hv *hv, uint64_t *store_gfn_r,

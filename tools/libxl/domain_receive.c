@@ -231,21 +231,24 @@ static int drop_last(size_t len, size_t *used_r, bool *done_r)
     return 0;
 }
 
+/* libxl takes its time to see its helper off; its records are on their way. */
+static int begin_upper(void *ctx)
+{
+    struct receiver *r = ctx;
+
+    begin_turn(r);
+    /* A plain stream is over before libxl is told. */
+    return r->result->engine.stats.transition_us ? complete(r) : 0;
+}
+
 static int write_upper(void *ctx, const void *buf, size_t len, size_t *used_r,
                        bool *done_r)
 {
     struct receiver *r = ctx;
-    int rc = 0;
+    int rc;
 
     if ( r->turn_begun && r->line.relay.turn_over )
         return drop_last(len, used_r, done_r);
-    if ( !r->turn_begun )
-        begin_turn(r);
-    /* A plain stream is over before libxl is told. */
-    if ( !r->line.completed && r->result->engine.stats.transition_us )
-        rc = complete(r);
-    if ( rc )
-        return rc;
     rc = libxl_postcopy__relay_put(&r->line.relay, buf, len, used_r);
     if ( !rc && r->line.completed )
         rc = libxl_postcopy__line_flush(&r->line);
@@ -315,8 +318,9 @@ static int run_engine(struct receiver *r)
 
     if ( rc )
         return rc;
-    r->restore.upper =
-        (struct xc_sr_upper_sink){ .write = write_upper, .ctx = r };
+    r->restore.upper = (struct xc_sr_upper_sink){ .write = write_upper,
+                                                  .ctx = r,
+                                                  .begin = begin_upper };
     r->restore.prepare = prepare;
     r->restore.prepare_fd = r->line.run.wake_fd;
     r->restore.running = running;
