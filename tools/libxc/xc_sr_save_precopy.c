@@ -23,11 +23,18 @@
 #define DISCARD_TURNS        8u
 /* So few can be announced while the guest stands still: under a millisecond. */
 #define DISCARD_ENOUGH_PAGES 256u
+#define PLAIN_FLIGHT         (1u << 20) /* octets: what a gigabit takes 8 ms for */
 
-/* Batches ahead of the wire: enough to keep it busy, no more. */
+/*
+ * Batches ahead of the wire: enough to keep it busy, no more.  Nothing urgent
+ * comes behind them, and where processes wait for their processor a window
+ * that was made to keep faults short leaves the wire idle.
+ */
 static bool may_queue(struct xc_sr_sender *s, uint64_t *wait_until_us)
 {
-    return xc_sr__outq_len(&s->out) == 0 && xc_sr__window_open(&s->window) &&
+    return xc_sr__outq_len(&s->out) == 0 &&
+           (xc_sr__window_in_flight(&s->window) < PLAIN_FLIGHT ||
+            xc_sr__window_open(&s->window)) &&
            xc_sr__rate_allows(&s->rate, s->now_us, wait_until_us);
 }
 

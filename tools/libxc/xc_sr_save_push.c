@@ -158,6 +158,7 @@ int xc_sr__sender_push(struct xc_sr_sender *s)
     s->rate.bytes_per_s = s->params->max_postcopy_bandwidth_bytes_per_s;
     s->rate.credit = 0;
     s->pace = (struct xc_sr_pace){ .sent_us = 0 };
+    xc_sr__window_forget_rtt(&s->window);
     s->spins = true;
     while ( !s->complete )
     {

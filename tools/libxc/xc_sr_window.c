@@ -27,6 +27,13 @@ void xc_sr__window_init(struct xc_sr_window *w)
     w->limit = XC_SR_WINDOW_MIN;
 }
 
+void xc_sr__window_forget_rtt(struct xc_sr_window *w)
+{
+    w->min_rtt_us = 0;
+    w->tail = w->head;
+    w->limit = XC_SR_WINDOW_MIN;
+}
+
 void xc_sr__window_sent(struct xc_sr_window *w, uint64_t sent, uint64_t now_us)
 {
     unsigned int next = (w->head + 1) % XC_SR_WINDOW_SAMPLES;

@@ -50,6 +50,8 @@ struct xc_sr_pace
 };
 
 void xc_sr__window_init(struct xc_sr_window *w);
+/* Round trips until now had more in flight than there will be. */
+void xc_sr__window_forget_rtt(struct xc_sr_window *w);
 /* `sent`: octets queued for sending in all, at now_us. */
 void xc_sr__window_sent(struct xc_sr_window *w, uint64_t sent, uint64_t now_us);
 /* -EPROTO: it acknowledges what was not sent, or goes backwards. */
