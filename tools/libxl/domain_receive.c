@@ -249,6 +249,9 @@ static int write_upper(void *ctx, const void *buf, size_t len, size_t *used_r,
 
     if ( r->turn_begun && r->line.relay.turn_over )
         return drop_last(len, used_r, done_r);
+    /* After a plain stream: what was read along with its END. */
+    if ( !r->turn_begun )
+        begin_turn(r);
     rc = libxl_postcopy__relay_put(&r->line.relay, buf, len, used_r);
     if ( !rc && r->line.completed )
         rc = libxl_postcopy__line_flush(&r->line);
