@@ -236,6 +236,10 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_A) $(LIB_A)
 # Its calls of these go through the test.
 WRAPPED := malloc calloc realloc free read write writev sendmsg poll getrandom
 $(BUILD)/tests/test_engine_nth: XP_LINK += $(WRAPPED:%=-Wl,--wrap=%)
+DOMAIN_WRAPPED := malloc calloc realloc free read recv write send poll \
+    epoll_wait accept4 epoll_create1 epoll_ctl socketpair eventfd getsockopt \
+    pthread_create
+$(BUILD)/tests/test_domain_nth: XP_LINK += $(DOMAIN_WRAPPED:%=-Wl,--wrap=%)
 $(BUILD)/bin/%: $(BUILD)/obj/tests/bench/%.o $(LIB_A)
 	$(call link_program,$(YAJL_LIBS) -lm)
 $(BUILD)/bin/%: $(BUILD)/obj/tests/integration/%.o $(LIB_A)

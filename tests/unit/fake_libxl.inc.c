@@ -4,7 +4,7 @@
  * and reads libxl's records, runs the program of LIBXL_SAVE_HELPER and speaks
  * with it as libxl 4.17 does.  Failures are scripted; what was asked of it is
  * counted in memory that both sides' processes share.  Included by
- * test_domain.c; these definitions come before libxl's own.
+ * domain_world.inc.c; these definitions come before libxl's own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,6 +57,26 @@ struct fake_libxl
 };
 
 static struct fake_libxl *fake; /* this process's */
+
+/* What of libxl a test may let fail, use by use. */
+enum fake_use
+{
+    FAKE_USE_CALL,    /* one of its functions, before it does anything */
+    FAKE_USE_LATE,    /* one of its long ones, when all is done */
+    FAKE_USE_REFUSAL, /* an answer to a message */
+    FAKE_USE_SILENCE, /* the same, and there is none */
+    FAKE_USE_DEATH,   /* the helper, killed when it has said a message */
+    FAKE_USE_RECORD,  /* reading or writing of libxl's own records */
+};
+
+static bool (*fake_fails)(enum fake_use use); /* NULL: nothing does */
+/* This thread is not in the library but in libxl, or in the test. */
+static __thread unsigned int fake_inside;
+
+static bool trouble(enum fake_use use)
+{
+    return fake_fails && fake_fails(use);
+}
 
 /* ---- The helper ------------------------------------------------------------------ */
 
@@ -127,9 +147,11 @@ static void answer(struct helper *h, unsigned int number)
 {
     int value = yes(number);
 
-    if ( fake->failure == FAKE_SILENT && fake->at == number )
+    if ( (fake->failure == FAKE_SILENT && fake->at == number) ||
+         trouble(FAKE_USE_SILENCE) )
         return;
-    if ( fake->failure == FAKE_SAYS_NO && fake->at == number )
+    if ( (fake->failure == FAKE_SAYS_NO && fake->at == number) ||
+         trouble(FAKE_USE_REFUSAL) )
         value = !value;
     else if ( number == LIBXL_PC_MSG_SUSPEND )
         fake->suspended = true;
@@ -148,7 +170,8 @@ static int run_helper(const char *mode, int stream)
     while ( next_message(&h, &m) )
     {
         fake->met[m.number]++;
-        if ( fake->failure == FAKE_KILLS && fake->at == m.number )
+        if ( (fake->failure == FAKE_KILLS && fake->at == m.number) ||
+             trouble(FAKE_USE_DEATH) )
             kill(h.pid, SIGKILL);
         else if ( libxl_postcopy__msg_wants_answer(m.number) )
             answer(&h, m.number);
@@ -167,7 +190,7 @@ static int run_helper(const char *mode, int stream)
 static int write_buf(int fd, struct libxl_postcopy__buf *b, size_t most)
 {
     size_t len = b->len < most ? b->len : most;
-    ssize_t n = write(fd, b->data, len);
+    ssize_t n = trouble(FAKE_USE_RECORD) ? -1 : write(fd, b->data, len);
 
     libxl_postcopy__buf_dispose(b);
     return n == (ssize_t)len ? 0 : ERROR_FAIL;
@@ -203,6 +226,8 @@ static int write_tail(int fd)
 
 static int read_all(int fd, void *buf, size_t len)
 {
+    if ( trouble(FAKE_USE_RECORD) )
+        return ERROR_FAIL;
     for ( size_t have = 0; have < len; )
     {
         ssize_t n = read(fd, (uint8_t *)buf + have, len - have);
@@ -235,6 +260,23 @@ static int read_tail(int fd)
 
 /* ---- What libxlpostcopy calls ------------------------------------------------------------ */
 
+static int suspend(uint32_t domid, int fd)
+{
+    int rc;
+
+    if ( fake->failure == FAKE_AT_ONCE || domid != FAKE_DOMID ||
+         trouble(FAKE_USE_CALL) )
+        return ERROR_FAIL;
+    rc = write_opening(fd);
+    if ( !rc )
+        rc = run_helper("--save-domain", fd);
+    if ( !rc )
+        rc = write_tail(fd);
+    if ( fake->failure == FAKE_RETURNS_BAD || trouble(FAKE_USE_LATE) )
+        return ERROR_GUEST_TIMEDOUT;
+    return rc;
+}
+
 int libxl_domain_suspend(libxl_ctx *ctx, uint32_t domid, int fd, int flags,
                          const libxl_asyncop_how *how)
 {
@@ -243,31 +285,19 @@ int libxl_domain_suspend(libxl_ctx *ctx, uint32_t domid, int fd, int flags,
     (void)ctx;
     (void)flags;
     (void)how;
-    if ( fake->failure == FAKE_AT_ONCE || domid != FAKE_DOMID )
-        return ERROR_FAIL;
-    rc = write_opening(fd);
-    if ( !rc )
-        rc = run_helper("--save-domain", fd);
-    if ( !rc )
-        rc = write_tail(fd);
-    return fake->failure == FAKE_RETURNS_BAD ? ERROR_GUEST_TIMEDOUT : rc;
+    fake_inside++;
+    rc = suspend(domid, fd);
+    fake_inside--;
+    return rc;
 }
 
-int libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *config,
-                                uint32_t *domid, int fd, int back_fd,
-                                const libxl_domain_restore_params *params,
-                                const libxl_asyncop_how *how,
-                                const libxl_asyncprogress_how *console_how)
+/* A creation that fails takes the domain away again. */
+static int create(uint32_t *domid, int fd)
 {
     uint8_t opening[24];
     int rc;
 
-    (void)ctx;
-    (void)config;
-    (void)how;
-    (void)console_how;
-    if ( fake->failure == FAKE_AT_ONCE || back_fd != -1 ||
-         params->stream_version != 2 )
+    if ( fake->failure == FAKE_AT_ONCE || trouble(FAKE_USE_CALL) )
         return ERROR_FAIL;
     *domid = FAKE_DOMID;
     fake->exists = true;
@@ -276,16 +306,48 @@ int libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *config,
         rc = run_helper("--restore-domain", fd);
     if ( !rc )
         rc = read_tail(fd);
-    if ( fake->failure == FAKE_RETURNS_BAD )
+    if ( fake->failure == FAKE_RETURNS_BAD || trouble(FAKE_USE_LATE) )
         rc = ERROR_FAIL;
     if ( rc )
         fake->exists = false;
     return rc;
 }
 
+int libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *config,
+                                uint32_t *domid, int fd, int back_fd,
+                                const libxl_domain_restore_params *params,
+                                const libxl_asyncop_how *how,
+                                const libxl_asyncprogress_how *console_how)
+{
+    int rc = ERROR_FAIL;
+
+    (void)ctx;
+    (void)config;
+    (void)how;
+    (void)console_how;
+    fake_inside++;
+    if ( back_fd == -1 && params->stream_version == 2 )
+        rc = create(domid, fd);
+    fake_inside--;
+    return rc;
+}
+
+/* Of the short ones: fails before it does anything. */
+static bool refuses(void)
+{
+    bool fails;
+
+    fake_inside++;
+    fails = trouble(FAKE_USE_CALL);
+    fake_inside--;
+    return fails;
+}
+
 int libxl_domain_info(libxl_ctx *ctx, libxl_dominfo *info, uint32_t domid)
 {
     (void)ctx;
+    if ( refuses() )
+        return ERROR_FAIL;
     if ( !fake->exists || domid != FAKE_DOMID )
         return ERROR_DOMAIN_NOTFOUND;
     info->shutdown = fake->suspended;
@@ -299,9 +361,11 @@ int libxl_domain_resume(libxl_ctx *ctx, uint32_t domid, int cancel,
     (void)ctx;
     (void)domid;
     (void)how;
+    if ( !cancel || refuses() )
+        return ERROR_FAIL;
     fake->resumes++;
     fake->suspended = false;
-    return cancel ? 0 : ERROR_FAIL;
+    return 0;
 }
 
 int libxl_domain_unpause(libxl_ctx *ctx, uint32_t domid,
@@ -310,6 +374,8 @@ int libxl_domain_unpause(libxl_ctx *ctx, uint32_t domid,
     (void)ctx;
     (void)domid;
     (void)how;
+    if ( refuses() )
+        return ERROR_FAIL;
     fake->unpauses++;
     fake->trusted_at_start = fake->trusted;
     return 0;
@@ -321,6 +387,8 @@ int libxl_domain_destroy(libxl_ctx *ctx, uint32_t domid,
     (void)ctx;
     (void)domid;
     (void)how;
+    if ( refuses() )
+        return ERROR_FAIL;
     fake->destroys++;
     fake->exists = false;
     return 0;
@@ -329,9 +397,12 @@ int libxl_domain_destroy(libxl_ctx *ctx, uint32_t domid,
 libxl_device_nic *libxl_device_nic_list(libxl_ctx *ctx, uint32_t domid,
                                         int *num)
 {
-    libxl_device_nic *nics = calloc(1, sizeof(*nics));
+    libxl_device_nic *nics;
 
     (void)ctx;
+    fake_inside++;
+    nics = calloc(1, sizeof(*nics));
+    fake_inside--;
     if ( !nics || !fake->trusted || domid != FAKE_DOMID )
     {
         free(nics);
@@ -355,7 +426,7 @@ struct xs_handle *xs_open(unsigned long flags)
 {
     (void)flags;
     errno = ENOENT;
-    return fake->store_fails ? NULL : (struct xs_handle *)fake;
+    return fake->store_fails || refuses() ? NULL : (struct xs_handle *)fake;
 }
 
 void xs_close(struct xs_handle *xsh)
@@ -403,6 +474,9 @@ bool xs_transaction_end(struct xs_handle *h, xs_transaction_t t, bool abort)
 {
     (void)h;
     (void)t;
+    errno = EIO;
+    if ( refuses() )
+        return false;
     if ( abort || !written || fake->store_busy == 0 )
         return true;
     fake->store_busy--;

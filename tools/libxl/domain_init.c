@@ -27,6 +27,7 @@
 static const char *const tried[] = { "libxenlight.so.4.17" };
 
 static int listen_fd = -1;
+static bool prepared; /* init() was called, and nothing has undone it */
 
 static int say(char *why, size_t why_len, int rc, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
@@ -87,7 +88,7 @@ int libxl_postcopy_init(const char *shim, char *why, size_t why_len)
     char name[64];
     int fd, rc;
 
-    if ( listen_fd >= 0 )
+    if ( prepared )
         return say(why, why_len, -EBUSY, "it was prepared already");
     rc = libxl_postcopy_check_libxl(why, why_len);
     if ( rc )
@@ -107,15 +108,16 @@ int libxl_postcopy_init(const char *shim, char *why, size_t why_len)
     }
     (void)signal(SIGPIPE, SIG_IGN);
     listen_fd = fd;
+    prepared = true;
     return 0;
 }
 
 void libxl_postcopy_fini(void)
 {
-    if ( listen_fd < 0 )
+    if ( !prepared )
         return;
-    close(listen_fd);
-    listen_fd = -1;
+    (void)libxl_postcopy__hang_up();
+    prepared = false;
     unsetenv(HELPER_ENV);
     unsetenv(LIBXL_PC_SHIM_ENV);
 }
@@ -123,4 +125,14 @@ void libxl_postcopy_fini(void)
 int libxl_postcopy__listen_fd(void)
 {
     return listen_fd;
+}
+
+bool libxl_postcopy__hang_up(void)
+{
+    bool listened = listen_fd >= 0;
+
+    if ( listened )
+        close(listen_fd);
+    listen_fd = -1;
+    return listened;
 }

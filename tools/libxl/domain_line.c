@@ -56,11 +56,11 @@ int libxl_postcopy__write_exact(int fd, const void *buf, size_t len,
 
     while ( len )
     {
+        int rc = libxl_postcopy__poll(&pfd, 1, deadline_us);
         ssize_t n;
 
-        if ( poll(&pfd, 1, libxl_postcopy__poll_ms(deadline_us)) == 0 &&
-             libxl_postcopy__now_us() >= deadline_us )
-            return -ETIMEDOUT;
+        if ( rc )
+            return rc;
         n = pfd.revents ? write(fd, p, len) : 0;
         if ( n < 0 && errno != EAGAIN && errno != EINTR )
             return -errno;
@@ -82,11 +82,11 @@ int libxl_postcopy__read_exact(int fd, void *buf, size_t len, int cancel_fd,
 
     while ( len )
     {
+        int rc = libxl_postcopy__poll(fds, 2, deadline_us);
         ssize_t n;
 
-        if ( poll(fds, 2, libxl_postcopy__poll_ms(deadline_us)) == 0 &&
-             libxl_postcopy__now_us() >= deadline_us )
-            return -ETIMEDOUT;
+        if ( rc )
+            return rc;
         if ( fds[1].revents )
             return -ECANCELED;
         if ( !fds[0].revents )
@@ -112,7 +112,11 @@ static int watch_fd(struct libxl_postcopy__line *line, int op, int fd,
 {
     struct epoll_event ev = { .events = events, .data.u32 = source };
 
-    return epoll_ctl(line->epoll_fd, op, fd, &ev) ? -errno : 0;
+    if ( !epoll_ctl(line->epoll_fd, op, fd, &ev) )
+        return 0;
+    return libxl_postcopy__line_fail(
+        line, -errno, "domain %u: libxl cannot be waited for: %s", line->domid,
+        strerror(errno));
 }
 
 /* What is going wrong has to stop the engine, which waits elsewhere. */
@@ -172,8 +176,7 @@ int libxl_postcopy__line_wait(struct libxl_postcopy__line *line, int fd,
     /* The caller's thread may have had its last news long ago. */
     if ( libxl_postcopy__now_us() >= deadline_us )
         return -ETIMEDOUT;
-    (void)poll(fds, 2, libxl_postcopy__poll_ms(deadline_us));
-    return 0;
+    return libxl_postcopy__poll(fds, 2, deadline_us);
 }
 
 /* ---- Life -------------------------------------------------------------------------- */
@@ -351,11 +354,14 @@ static void end_shim(struct libxl_postcopy__line *line)
 /* A helper that nobody waits for any more is told to go. */
 static void dismiss_caller(struct libxl_postcopy__line *line)
 {
-    line->called =
-        libxl_postcopy__shim_accept(libxl_postcopy__listen_fd(), -1,
-                                    libxl_postcopy__now_us(), &line->shim) == 0;
+    int rc = libxl_postcopy__shim_accept(libxl_postcopy__listen_fd(), -1,
+                                         libxl_postcopy__now_us(), &line->shim);
+
+    line->called = rc == 0;
     if ( line->called )
         end_shim(line);
+    else if ( rc != -ETIMEDOUT ) /* that was somebody else */
+        (void)libxl_postcopy__hang_up();
 }
 
 /* libxl's call, its stream, or its helper's first word. */
@@ -369,12 +375,10 @@ static int wait_libxl(struct libxl_postcopy__line *line, bool eof,
           .events = POLLIN },
     };
 
-    if ( poll(fds, 3, libxl_postcopy__poll_ms(deadline_us)) == 0 &&
-         libxl_postcopy__now_us() >= deadline_us )
-        return -ETIMEDOUT;
-    if ( fds[2].revents )
+    /* What cannot be waited for may come all the same. */
+    if ( !libxl_postcopy__poll(fds, 3, deadline_us) && fds[2].revents )
         dismiss_caller(line);
-    return 0;
+    return libxl_postcopy__now_us() >= deadline_us ? -ETIMEDOUT : 0;
 }
 
 int libxl_postcopy__line_end(struct libxl_postcopy__line *line)
@@ -392,7 +396,9 @@ int libxl_postcopy__line_end(struct libxl_postcopy__line *line)
     {
         int rc = wait_libxl(line, eof, deadline_us);
 
-        if ( rc )
+        if ( rc && !line->called && libxl_postcopy__hang_up() )
+            deadline_us = libxl_postcopy__line_deadline(line);
+        else if ( rc )
             return libxl_postcopy__line_fail(
                 line, rc, "domain %u: libxl does not come back", line->domid);
         if ( !eof )

@@ -110,6 +110,9 @@ int libxl_postcopy__line_flush(struct libxl_postcopy__line *line);
 
 /* Where the shim calls; -1: init() has not been called. */
 int libxl_postcopy__listen_fd(void);
+/* A shim that called and cannot be accepted is to know that nobody comes: the
+ * last resort, since init() has to be called again.  False: it was done. */
+bool libxl_postcopy__hang_up(void);
 
 /* len octets to or from a descriptor that may or may not block.  -EPIPE, a
  * deadline: -ETIMEDOUT; reading gives up (-ECANCELED) when cancel_fd has

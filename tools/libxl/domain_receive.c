@@ -453,6 +453,15 @@ static void trust_again(struct receiver *r)
     libxl_postcopy__vifs_dispose(&r->vifs);
 }
 
+static int not_begun(struct receiver *r, int rc)
+{
+    (void)libxl_postcopy__line_fail(
+        &r->line, rc, "a guest cannot be received: %s", strerror(-rc));
+    snprintf(r->result->engine.why, sizeof(r->result->engine.why), "%s",
+             r->line.why);
+    return rc;
+}
+
 int libxl_postcopy_receive(libxl_ctx *ctx,
                            const struct libxl_postcopy_receive_params *params,
                            struct libxl_postcopy_receive_result *result_r)
@@ -475,9 +484,11 @@ int libxl_postcopy_receive(libxl_ctx *ctx,
                                        params->restore.control,
                                        &params->restore.watch);
     if ( rc )
-        return rc;
+        return not_begun(&r, rc);
     rc = libxl_postcopy__run_start(&r.line.run, receive_engine, &r);
-    if ( !rc )
+    if ( rc )
+        (void)not_begun(&r, rc);
+    else
     {
         create(&r);
         libxl_postcopy__run_serve(&r.line.run);

@@ -408,6 +408,16 @@ static int check_params(const struct libxl_postcopy_send_params *params)
     return 0;
 }
 
+static int not_begun(struct sender *s, int rc)
+{
+    (void)libxl_postcopy__line_fail(
+        &s->line, rc, "domain %u: its migration cannot be begun: %s",
+        s->params->domid, strerror(-rc));
+    snprintf(s->result->engine.why, sizeof(s->result->engine.why), "%s",
+             s->line.why);
+    return rc;
+}
+
 int libxl_postcopy_send(libxl_ctx *ctx,
                         const struct libxl_postcopy_send_params *params,
                         struct libxl_postcopy_send_result *result_r)
@@ -431,9 +441,11 @@ int libxl_postcopy_send(libxl_ctx *ctx,
                                        params->save.control,
                                        &params->save.watch);
     if ( rc )
-        return rc;
+        return not_begun(&s, rc);
     rc = libxl_postcopy__run_start(&s.line.run, send_engine, &s);
-    if ( !rc )
+    if ( rc )
+        (void)not_begun(&s, rc);
+    else
     {
         result_r->libxl_rc = libxl_domain_suspend(
             ctx, params->domid, s.line.libxl_end, flags, NULL);

@@ -44,7 +44,9 @@ extern "C" {
  * Prepares this process: finds the shim (NULL: the one that was installed, or
  * the program that XEN_POSTCOPY_SHIM names), opens the socket on which it will
  * call, sets LIBXL_SAVE_HELPER.  From then on every save or restore that this
- * process asks libxl for has to go through send() or receive().
+ * process asks libxl for has to go through send() or receive().  After one
+ * of these whose shim could not be accepted (no descriptors, say) they return
+ * -EINVAL, until it is undone and done again.
  * -EPROTONOSUPPORT: this libxl was never tried with this library; -ENOENT or
  * -EACCES: there is no such shim; -EBUSY: called twice.  why (why_len octets,
  * may be NULL) gets a sentence for people.

@@ -29,7 +29,7 @@ uint64_t libxl_postcopy__now_us(void)
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-int libxl_postcopy__poll_ms(uint64_t deadline_us)
+static int poll_ms(uint64_t deadline_us)
 {
     uint64_t now_us = libxl_postcopy__now_us();
     uint64_t ms;
@@ -38,6 +38,18 @@ int libxl_postcopy__poll_ms(uint64_t deadline_us)
         return 0;
     ms = (deadline_us - now_us + 999) / 1000;
     return ms > 3600000 ? 3600000 : (int)ms;
+}
+
+int libxl_postcopy__poll(struct pollfd *fds, unsigned int nr,
+                         uint64_t deadline_us)
+{
+    int n = poll(fds, nr, poll_ms(deadline_us));
+
+    if ( n < 0 && errno != EINTR )
+        return -errno;
+    for ( unsigned int i = 0; n < 0 && i < nr; i++ )
+        fds[i].revents = 0; /* they are of an earlier call */
+    return n <= 0 && libxl_postcopy__now_us() >= deadline_us ? -ETIMEDOUT : 0;
 }
 
 /* ---- The socket ----------------------------------------------------------------- */
@@ -118,6 +130,7 @@ static int take_packet(int fd, uint8_t *buf, size_t cap, uint64_t deadline_us,
     for ( ;; )
     {
         ssize_t n = recv(fd, buf, cap, MSG_DONTWAIT);
+        int rc;
 
         if ( n >= 0 )
         {
@@ -131,10 +144,9 @@ static int take_packet(int fd, uint8_t *buf, size_t cap, uint64_t deadline_us,
         }
         if ( errno != EAGAIN && errno != EINTR )
             return -errno;
-        if ( errno == EAGAIN &&
-             poll(&pfd, 1, libxl_postcopy__poll_ms(deadline_us)) == 0 &&
-             libxl_postcopy__now_us() >= deadline_us )
-            return -ETIMEDOUT;
+        rc = errno == EAGAIN ? libxl_postcopy__poll(&pfd, 1, deadline_us) : 0;
+        if ( rc )
+            return rc;
     }
 }
 
@@ -145,16 +157,17 @@ static int send_packet(int fd, const uint8_t *buf, size_t len,
 
     for ( ;; )
     {
+        int rc;
+
         if ( send(fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 )
             return 0;
         if ( errno == ECONNRESET )
             return -EPIPE;
         if ( errno != EAGAIN && errno != EINTR )
             return -errno;
-        if ( errno == EAGAIN &&
-             poll(&pfd, 1, libxl_postcopy__poll_ms(deadline_us)) == 0 &&
-             libxl_postcopy__now_us() >= deadline_us )
-            return -ETIMEDOUT;
+        rc = errno == EAGAIN ? libxl_postcopy__poll(&pfd, 1, deadline_us) : 0;
+        if ( rc )
+            return rc;
     }
 }
 
@@ -200,6 +213,7 @@ static int wait_caller(int listen_fd, int cancel_fd, uint64_t deadline_us,
         struct pollfd fds[2] = { { .fd = listen_fd, .events = POLLIN },
                                  { .fd = cancel_fd, .events = POLLIN } };
         int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        int rc;
 
         if ( fd >= 0 )
         {
@@ -208,9 +222,9 @@ static int wait_caller(int listen_fd, int cancel_fd, uint64_t deadline_us,
         }
         if ( errno != EAGAIN && errno != EINTR && errno != ECONNABORTED )
             return -errno;
-        if ( poll(fds, 2, libxl_postcopy__poll_ms(deadline_us)) == 0 &&
-             libxl_postcopy__now_us() >= deadline_us )
-            return -ETIMEDOUT;
+        rc = libxl_postcopy__poll(fds, 2, deadline_us);
+        if ( rc )
+            return rc;
         if ( fds[1].revents && !fds[0].revents )
             return -ECANCELED;
     }

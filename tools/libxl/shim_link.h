@@ -20,6 +20,8 @@
 #ifndef LIBXL_POSTCOPY_SHIM_LINK_H
 #define LIBXL_POSTCOPY_SHIM_LINK_H
 
+#include <poll.h>
+
 #include "helper_msgs.h"
 
 #define LIBXL_PC_SHIM_ENV "XEN_POSTCOPY_SHIM_SOCKET"
@@ -85,8 +87,11 @@ int libxl_postcopy__shim_call(struct libxl_postcopy__shim *shim,
 void libxl_postcopy__shim_exit(struct libxl_postcopy__shim *shim,
                                uint8_t status);
 
-/* Monotonic microseconds, and the milliseconds from now for poll(). */
+/* Monotonic microseconds. */
 uint64_t libxl_postcopy__now_us(void);
-int libxl_postcopy__poll_ms(uint64_t deadline_us);
+/* poll() with a deadline: 0 with events or, now and then, without (a signal);
+ * -ETIMEDOUT, or what poll() says. */
+int libxl_postcopy__poll(struct pollfd *fds, unsigned int nr,
+                         uint64_t deadline_us);
 
 #endif /* LIBXL_POSTCOPY_SHIM_LINK_H */
