@@ -70,6 +70,7 @@ struct fake_host
 
     /* The host. */
     int memfd;
+    int store_fd; /* of xenstore: readable when a watch has fired */
     uint8_t *memory;
     unsigned int refs[FAKE_FRAMES]; /* p2m, mappings, Xen's own */
     uint64_t free_frames;

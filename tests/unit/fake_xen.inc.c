@@ -279,7 +279,8 @@ static int page_prep(struct fake_host *h, struct fake_page *p,
     {
         if ( !buffer )
             return -EINVAL;
-        if ( !frame_get(h, &p->frame) )
+        if ( fake_count(h, FAKE_RAM) >= h->max_pages ||
+             !frame_get(h, &p->frame) )
             return -ENOMEM;
         memcpy(frame_at(h, p->frame), buffer, XC_SR_PAGE_SIZE);
     }
@@ -295,7 +296,7 @@ static int paging_op(struct fake_host *h, const xen_mem_paging_op_t *op,
 
     h->sub_calls++;
     if ( h->fail_sub && h->sub_calls == h->fail_sub )
-        return -ENOMEM;
+        return -EIO;
     if ( op->domain != FAKE_DOMID || !h->exists )
         return -ESRCH;
     if ( h->dying )
@@ -322,7 +323,8 @@ struct fake_host *fake_host_new(void)
     ck_assert_ptr_nonnull(h);
     h->memfd = memfd_create("frames", MFD_CLOEXEC);
     h->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    ck_assert(h->memfd >= 0 && h->event_fd >= 0);
+    h->store_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    ck_assert(h->memfd >= 0 && h->event_fd >= 0 && h->store_fd >= 0);
     ck_assert_int_eq(ftruncate(h->memfd, (off_t)FAKE_FRAMES * XC_SR_PAGE_SIZE),
                      0);
     h->memory = mmap(NULL, (size_t)FAKE_FRAMES * XC_SR_PAGE_SIZE,
@@ -339,6 +341,7 @@ void fake_host_free(struct fake_host *h)
     munmap(h->memory, (size_t)FAKE_FRAMES * XC_SR_PAGE_SIZE);
     close(h->memfd);
     close(h->event_fd);
+    close(h->store_fd);
     free(h);
 }
 

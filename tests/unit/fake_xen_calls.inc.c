@@ -237,6 +237,14 @@ int xc_domain_unpause(xc_interface *xch, uint32_t domid)
     return 0;
 }
 
+int xc_domain_setmaxmem(xc_interface *xch, uint32_t domid, uint64_t max_memkb)
+{
+    if ( for_domain(host_of(xch), domid, __func__) )
+        return -1;
+    host_of(xch)->max_pages = max_memkb / 4;
+    return 0;
+}
+
 int xc_domain_get_pod_target(xc_interface *xch, uint32_t domid,
                              uint64_t *tot_pages, uint64_t *pod_cache_pages,
                              uint64_t *pod_entries)
@@ -311,16 +319,19 @@ int xc_domain_decrease_reservation_exact(xc_interface *xch, uint32_t domid,
                                          xen_pfn_t *extent_start)
 {
     struct fake_host *h = host_of(xch);
-    struct fake_page *p = page_at(h, extent_start[0]);
 
-    ck_assert_uint_eq(nr_extents, 1);
     ck_assert_uint_eq(extent_order, 0);
     if ( for_domain(h, domid, __func__) )
         return -1;
-    if ( !p || p->state != FAKE_RAM )
-        return refuse(EBUSY);
-    p->state = FAKE_HOLE;
-    frame_put(h, p->frame);
+    for ( unsigned long i = 0; i < nr_extents; i++ )
+    {
+        struct fake_page *p = page_at(h, extent_start[i]);
+
+        if ( !p || p->state != FAKE_RAM )
+            return refuse(EBUSY);
+        p->state = FAKE_HOLE;
+        frame_put(h, p->frame);
+    }
     return 0;
 }
 

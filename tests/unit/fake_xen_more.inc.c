@@ -354,7 +354,7 @@ bool xs_watch(struct xs_handle *h, const char *path, const char *token)
 
 int xs_fileno(struct xs_handle *h)
 {
-    return host_of(h)->memfd; /* any that is open */
+    return host_of(h)->store_fd;
 }
 
 char **xs_check_watch(struct xs_handle *h)

@@ -9,22 +9,35 @@
 
 /* ---- Frames and contents ------------------------------------------------------------ */
 
-START_TEST(frames_come_in_superpages_where_they_can)
+/* The first page of a block brings all of it; what nobody asked for goes back
+ * before the guest's state is put in. */
+START_TEST(frames_come_in_blocks_where_they_can)
 {
     populate(0, 1000);
-    ck_assert_uint_eq(host->superpages, 1); /* 512 to 999 is not a whole one */
+    ck_assert_uint_eq(host->superpages, 2);
+    ck_assert_int_eq(
+        xc_sr__hv_state_put(hv, XC_SR_HV_STATE_HVM_CONTEXT, contents, 300), 0);
+    ck_assert_int_eq(xc_sr__hv_state_done(hv), 0);
     ck_assert_uint_eq(fake_count(host, FAKE_RAM), 1000);
 }
 END_TEST
 
-START_TEST(frames_come_singly_where_superpages_do_not)
+START_TEST(frames_come_singly_where_blocks_do_not)
 {
-    host->no_superpages = _i == 0;
-    if ( _i )
-        host->free_frames = 600; /* in pieces, as it were */
+    host->no_superpages = true;
     populate(1, 590);
-    ck_assert_uint_eq(host->superpages, 0);
     ck_assert_uint_eq(fake_count(host, FAKE_RAM), 590);
+}
+END_TEST
+
+/* The host's last frames are for pages that are wanted. */
+START_TEST(what_a_block_took_too_much_is_given_back)
+{
+    host->free_frames = 600;
+    populate(1, 100);
+    ck_assert_uint_eq(host->superpages, 1);
+    populate(600, 450);
+    ck_assert_uint_eq(fake_count(host, FAKE_RAM), 550);
 }
 END_TEST
 
@@ -40,6 +53,7 @@ END_TEST
 
 START_TEST(contents_are_written_and_unmapped_again)
 {
+    host->no_superpages = true;
     populate(10, 3);
     ck_assert_int_eq(
         xc_sr__hv_write_pages(hv, run_of(10, 4), 4, contents, errs), 0);
@@ -331,11 +345,28 @@ START_TEST(part_of_a_batch_fails)
     host->fail_sub = host->sub_calls + 8;
     ck_assert_int_eq(xc_sr__hv_page_in(hv, run_of(0, 20), 20, contents, errs),
                      0);
-    ck_assert_int_eq(errs[7], -ENOMEM);
+    ck_assert_int_eq(errs[7], -EIO);
     errs[7] = 0;
     assert_errs(20, 0);
     ck_assert_uint_eq(fake_count(host, FAKE_OUT), 1);
     ck_assert_int_eq(load(7), 0);
+}
+END_TEST
+
+/* Told to give memory back while pages of it are away: they come all the same,
+ * and the limit is as it was when all are here. */
+START_TEST(a_limit_lowered_meanwhile_waits)
+{
+    paging_on();
+    populate(0, 30);
+    page_out(0, 20);
+    host->max_pages = 12;
+    ck_assert_int_eq(xc_sr__hv_page_in(hv, run_of(0, 20), 20, contents, errs),
+                     0);
+    assert_errs(20, 0);
+    ck_assert_uint_ge(host->max_pages, 30);
+    ck_assert_int_eq(xc_sr__hv_paging_off(hv), 0);
+    ck_assert_uint_eq(host->max_pages, 12);
 }
 END_TEST
 
@@ -371,8 +402,9 @@ static Suite *hv_xen_destination_suite(void)
     TCase *tc = tcase_create("hv_xen_destination");
 
     tcase_add_checked_fixture(tc, set_up, tear_down);
-    tcase_add_test(tc, frames_come_in_superpages_where_they_can);
-    tcase_add_loop_test(tc, frames_come_singly_where_superpages_do_not, 0, 2);
+    tcase_add_test(tc, frames_come_in_blocks_where_they_can);
+    tcase_add_test(tc, frames_come_singly_where_blocks_do_not);
+    tcase_add_test(tc, what_a_block_took_too_much_is_given_back);
     tcase_add_test(tc, too_few_frames_are_said_one_by_one);
     tcase_add_test(tc, contents_are_written_and_unmapped_again);
     tcase_add_test(tc, a_missing_page_is_never_mapped);
@@ -388,6 +420,7 @@ static Suite *hv_xen_destination_suite(void)
     tcase_add_test(tc, a_page_taken_hold_of_meanwhile_stays);
     tcase_add_test(tc, pages_come_in_with_their_contents);
     tcase_add_test(tc, part_of_a_batch_fails);
+    tcase_add_test(tc, a_limit_lowered_meanwhile_waits);
     tcase_add_test(tc, a_guest_that_has_ended_is_said);
     suite_add_tcase(s, tc);
     return s;

@@ -119,6 +119,22 @@ START_TEST(paging_ends_when_everything_is_in)
 }
 END_TEST
 
+/* The domain is paused meanwhile, and for no longer: a call that fails once is
+ * not what keeps it so. */
+START_TEST(a_guest_goes_on_when_paging_has_ended)
+{
+    paging_on();
+    unleash(0, 0, 0);
+    ck_assert_uint_eq(host->pauses, 0);
+    /* Pause, disable, unpause. */
+    host->fail_at = host->calls + 3;
+    ck_assert_int_eq(xc_sr__hv_paging_off(hv), 0);
+    ck_assert_str_eq(host->failed_name, "xc_domain_unpause");
+    ck_assert_uint_eq(host->pauses, 0);
+    ck_assert(!host->paging);
+}
+END_TEST
+
 START_TEST(paging_that_cannot_end_is_said)
 {
     paging_on();
@@ -264,6 +280,7 @@ static Suite *hv_xen_faults_suite(void)
     tcase_add_test(tc, our_pause_is_no_administrators);
     tcase_add_test(tc, a_guest_that_is_to_stay_paused_does);
     tcase_add_test(tc, paging_ends_when_everything_is_in);
+    tcase_add_test(tc, a_guest_goes_on_when_paging_has_ended);
     tcase_add_test(tc, paging_that_cannot_end_is_said);
     tcase_add_test(tc, an_empty_guest_is_left_without_paging);
     tcase_add_test(tc, a_running_guest_keeps_its_ring);

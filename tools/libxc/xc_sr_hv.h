@@ -112,7 +112,8 @@ struct xc_sr_hv_ops
      * cleaned at SEEN therefore ends where the resume set begins. */
     int (*suspend_poll)(struct xc_sr_hv *hv, uint64_t timeout_us,
                         enum xc_sr_hv_suspend *state_r);
-    /* Source: it runs here again, whatever state suspending was in. */
+    /* Source: it runs here again, whatever state suspending was in.  Nothing
+     * is mapped at that time. */
     int (*resume)(struct xc_sr_hv *hv);
     /* Source: from now on losing this handle does not resume the guest. */
     int (*retain)(struct xc_sr_hv *hv);

@@ -21,6 +21,7 @@
 
 #define DISABLE_TRIES 200
 #define DISABLE_US    5000
+#define GO_ON_TRIES   20
 
 /* ---- Setting up -------------------------------------------------------------------- */
 
@@ -270,12 +271,32 @@ static void answer_all(struct xc_sr_hv *hv)
         (void)xc_sr__xen_fault_done(hv, faults, nr);
 }
 
+/* Nothing else would end this pause. */
+static int go_on(struct xc_sr_hv *hv)
+{
+    struct xen *x = xc_sr__xen_of(hv);
+    int rc = -EAGAIN;
+
+    for ( int i = 0; i < GO_ON_TRIES && rc && rc != -ESRCH; i++ )
+    {
+        if ( i )
+            usleep(DISABLE_US);
+        rc = xc_domain_unpause(x->xch, x->domid) ? -errno : 0;
+    }
+    if ( rc )
+        xc_sr__error(hv->log,
+                     "domain %u: was paused to end paging, and cannot be "
+                     "unpaused: %s",
+                     x->domid, strerror(-rc));
+    return rc;
+}
+
 /*
  * A vCPU may have found a page missing and be about to ask for it, inside Xen,
  * while the last page comes in: its request would find no ring, and it would
  * wait for ever.  In a paused domain none is on its way there: it has asked.
  */
-static int disable(struct xc_sr_hv *hv)
+static int disable(struct xc_sr_hv *hv, int *go_on_r)
 {
     struct xen *x = xc_sr__xen_of(hv);
     bool paused = !xc_domain_pause(x->xch, x->domid);
@@ -283,28 +304,27 @@ static int disable(struct xc_sr_hv *hv)
 
     answer_all(hv);
     rc = xc_mem_paging_disable(x->xch, x->domid) ? -errno : 0;
-    if ( paused && xc_domain_unpause(x->xch, x->domid) && !rc )
-        rc = -errno;
+    *go_on_r = paused ? go_on(hv) : 0;
     return rc;
 }
 
 int xc_sr__xen_ring_drop(struct xc_sr_hv *hv)
 {
     struct xen *x = xc_sr__xen_of(hv);
-    int rc = -EBUSY;
+    int rc = -EBUSY, go_on_rc = 0;
 
     /* Busy: a vCPU is still on its way out of the queue for a slot. */
-    for ( int i = 0; i < DISABLE_TRIES && rc == -EBUSY; i++ )
+    for ( int i = 0; i < DISABLE_TRIES && rc == -EBUSY && !go_on_rc; i++ )
     {
         if ( i )
             usleep(DISABLE_US);
-        rc = disable(hv);
+        rc = disable(hv, &go_on_rc);
     }
     if ( rc )
         return rc;
     x->paging = false;
     unmap_ring(x);
-    return 0;
+    return go_on_rc;
 }
 
 int xc_sr__xen_paging_off(struct xc_sr_hv *hv)

@@ -226,12 +226,15 @@ static int relay_upper(struct xc_sr_sender *s)
             return xc_sr__sender_fail(s, rc, "the toolstack's records: %s",
                                       strerror(-rc));
         rc = xc_sr__outq_copy(&s->out, buf, len);
+        if ( rc )
+            return xc_sr__sender_fail(
+                s, rc, "the toolstack's records cannot be kept: %s",
+                strerror(-rc));
         s->queued_total += len;
         s->stats->bytes_upper += len;
         /* Known before the last octet is out: the answer may be quick. */
         s->upper_done = done;
-        if ( !rc )
-            rc = len || done ? xc_sr__sender_room(s) : wait_upper(s, &stall);
+        rc = len || done ? xc_sr__sender_room(s) : wait_upper(s, &stall);
         if ( rc )
             return rc;
     }
@@ -415,6 +418,9 @@ static void resume_here(struct xc_sr_sender *s)
         (void)shutdown(s->out.fd, SHUT_RDWR);
     if ( !s->suspend_asked )
         return;
+    /* A guest that runs again may be given other frames. */
+    xc_sr__outq_drop(&s->out);
+    xc_sr__sender_unmap(s);
     rc = -EAGAIN;
     for ( int i = 0; i < RESUME_TRIES && rc != -ETIMEDOUT; i++ )
     {
