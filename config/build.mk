@@ -94,6 +94,9 @@ WITNESS_PARTS := $(patsubst %,stubdom/witness/%.c,args pattern ring text xsmsg)
 TOOL_SRC   := $(wildcard tests/bench/*.c tests/integration/*.c \
     tests/vectors/make_vectors.c)
 FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
+ifneq ($(HAVE_XENLIGHT),y)
+FUZZ_SRC   := $(filter-out tests/fuzz/fuzz_config.c,$(FUZZ_SRC))
+endif
 # Tools of the rig that go to its hosts with the programs.
 RIG_TOOL_SRC := $(if $(XEN_SRC),tests/rig/hvtool.c tests/rig/tcp_pipe.c)
 
@@ -256,7 +259,7 @@ $(BUILD)/vectors: $(BUILD)/bin/make_vectors
 	$(run)$< $@ && touch $@
 $(BUILD)/fuzz/%: XP_LINK = -fsanitize=fuzzer
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(TEST_A) $(LIB_A)
-	$(call link_program,$(YAJL_LIBS))
+	$(call link_program,$(YAJL_LIBS) $(XL_LIBS))
 
 $(BUILD)/man/%: docs/man/%.pod
 	$(call say,MAN)
