@@ -74,6 +74,45 @@ START_TEST(plain)
 }
 END_TEST
 
+/* All of it at once: what follows the guest's memory is read along with it. */
+START_TEST(plain_from_a_file)
+{
+    int file = memfd_create("stream", MFD_CLOEXEC), status = 1;
+    pid_t pid;
+
+    ck_assert_int_ge(file, 0);
+    world->source.emulator_octets = 30000;
+    send_params.save.plain = true;
+    send_params.save.policy.allow_postcopy = false;
+    send_params.save.send_fd = file;
+    send_params.save.recv_fd = -1;
+    fake = &world->source;
+    fake_guest_init(&guest, NR_PFNS, true);
+    prepare_process();
+    world->send_rc =
+        libxl_postcopy_send((libxl_ctx *)&pid, &send_params, &world->sent);
+    ck_assert_msg(world->send_rc == 0, "%s", world->sent.engine.why);
+    ck_assert_int_eq(lseek(file, 0, SEEK_SET), 0);
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if ( pid == 0 )
+    {
+        libxl_postcopy_fini();
+        receive_params.restore.recv_fd = file;
+        receive_params.restore.send_fd = -1;
+        receive();
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    close(file);
+    ck_assert_msg(world->receive_rc == 0, "%s", world->received.engine.why);
+    ck_assert(world->received.engine.plain);
+    ck_assert(world->destination.exists);
+    assert_memory_arrived();
+}
+END_TEST
+
 /* ---- libxl fails ------------------------------------------------------------------------------ */
 
 static const struct
@@ -269,6 +308,7 @@ static Suite *domain_suite(void)
     tcase_add_test(tc, precopy_only);
     tcase_add_test(tc, a_large_device_model);
     tcase_add_loop_test(tc, plain, 0, 2);
+    tcase_add_test(tc, plain_from_a_file);
     tcase_add_loop_test(tc, libxl_fails_at_the_source, 0,
                         COUNT(source_failures));
     tcase_add_loop_test(tc, libxl_is_silent_at_the_source, 0, 2);
