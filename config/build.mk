@@ -98,7 +98,7 @@ ifneq ($(HAVE_XENLIGHT),y)
 FUZZ_SRC   := $(filter-out tests/fuzz/fuzz_config.c,$(FUZZ_SRC))
 endif
 # Tools of the rig that go to its hosts with the programs.
-RIG_TOOL_SRC := $(if $(XEN_SRC),tests/rig/hvtool.c tests/rig/tcp_pipe.c)
+RIG_TOOL_SRC := $(if $(XEN_SRC),$(wildcard tests/rig/hv*.c) tests/rig/tcp_pipe.c)
 
 objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
