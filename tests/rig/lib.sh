@@ -14,6 +14,8 @@ PXL=/usr/local/libexec/xen-postcopy/bin/xl
 source "${BASH_SOURCE[0]%/*}/lib_witness.sh"
 # shellcheck source=tests/rig/lib_io.sh
 source "${BASH_SOURCE[0]%/*}/lib_io.sh"
+# shellcheck source=tests/rig/lib_hvm.sh
+source "${BASH_SOURCE[0]%/*}/lib_hvm.sh"
 
 # ---- verdicts ------------------------------------------------------------
 
@@ -126,31 +128,6 @@ guest()
 kernel="/mnt/guest-kernel"
 tsc_mode="native"' 128 'console=hvc0' "$@"
     start_guest "$1" "$2"
-}
-
-# hvm_guest: the same with firmware, a qemu and a serial port, whose console is
-# log/console/serial-NAME.log.  (Without pci=noearly Linux asks its emulated
-# buses for a minute.)  Its dom0 wants "#: dom0 900", "#: memory 2048".
-hvm_guest()
-{
-    guest_config "type=\"hvm\"
-kernel=\"/mnt/guest-bzimage\"
-tsc_mode=\"native\"
-device_model_override=\"/usr/libexec/xen-qemu-system-i386\"
-vga=\"none\"
-vnc=0
-serial=\"file:/host/log/console/serial-$2.log\"" \
-        192 'console=ttyS0 console=hvc0 pci=noearly rig.serial' "$@"
-    with_hvm "$1" || return
-    local GUEST_LIMIT=${GUEST_LIMIT:-240}
-    start_guest "$1" "$2"
-}
-
-# with_hvm HOST: what HVM guests need in its dom0; a destination needs it too.
-with_hvm()
-{
-    on "$1" 'test -e /usr/libexec/xen-qemu-system-i386 ||
-        tar -xf /mnt/hvm.tar -C /'
 }
 
 guest_config()
