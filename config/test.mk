@@ -36,7 +36,7 @@ check-run:
 	@MAKE='$(MAKE)' tests/check $(BUILD) \
 	    check-quick check-integration check-asan check-fuzz check-rig
 check-full:
-	@T=60 MAKE='$(MAKE)' tests/check $(BUILD) lint check-model-full \
+	@T=60 XP_WHOLE=1 MAKE='$(MAKE)' tests/check $(BUILD) lint check-model-full \
 	    check-unit check-integration check-asan-full check-tsan check-valgrind check-fuzz \
 	    check-rig-full
 
