@@ -64,6 +64,7 @@ struct fake_guest
     unsigned int unpause_failures;
     int probe_error;
     int reserve_error;
+    unsigned int unpause_calls;     /* in vain, before it is done */
     bool unpause_needs_page;        /* it is not done before a page has come */
     atomic_bool *unpause_waits_for; /* nor before this is true; NULL: no */
     bool unpause_crashes; /* it starts and ends before the call returns */

@@ -107,6 +107,11 @@ static int fake_unpause(struct xc_sr_hv *hv, bool leave_paused)
         g->unpause_failures--;
         return -EAGAIN;
     }
+    if ( g->unpause_calls )
+    {
+        g->unpause_calls--;
+        return -EALREADY;
+    }
     if ( g->unpause_needs_page && reads_page(g) )
         return -EALREADY;
     if ( g->unpause_waits_for && !atomic_load(g->unpause_waits_for) )

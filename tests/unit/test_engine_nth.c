@@ -347,7 +347,7 @@ static void assert_sane(const struct world *w)
 }
 
 /* True if the failure was met. */
-static bool try_move(enum move move)
+static bool try_move(enum move move, void (*alter)(struct pair *p))
 {
     struct world *w = calloc(1, sizeof(*w));
     unsigned int fds = open_fds();
@@ -356,6 +356,8 @@ static bool try_move(enum move move)
     ck_assert_ptr_nonnull(w);
     atomic_store(&used, 0);
     set_up(w, move);
+    if ( alter )
+        alter(&w->p);
     ck_assert_int_eq(pthread_create(&w->src_thread, NULL, nth_src, w), 0);
     ck_assert_int_eq(pthread_create(&w->dst_thread, NULL, nth_dst, w), 0);
     attend(w);
@@ -384,11 +386,30 @@ START_TEST(test_every_use_fails)
     for ( order.nth = 1;; order.nth++ )
     {
         mark_point();
-        if ( !try_move(move) )
+        if ( !try_move(move, NULL) )
             break;
         ck_assert_msg(order.nth < 5000, "%s, %s: no end", move_names[move],
                       what_names[order.what]);
     }
+}
+END_TEST
+
+static void starts_slowly(struct pair *p)
+{
+    p->save.policy.max_iterations = 0;
+    p->src.dirty_per_fetch = 1;
+    p->dst.unpause_calls = 6;
+}
+
+/* Pages come meanwhile, and what they need of memory grows with their number:
+ * nothing has come yet that took as much. */
+START_TEST(test_no_memory_while_it_is_started)
+{
+    order.side = DESTINATION;
+    order.what = ALLOCATION;
+    order.for_good = true;
+    for ( order.nth = 1; try_move(POSTCOPY, starts_slowly); order.nth++ )
+        ck_assert_uint_lt(order.nth, 5000);
 }
 END_TEST
 
@@ -415,13 +436,17 @@ int main(void)
 {
     Suite *suite = suite_create("engine_nth");
     TCase *tc = tcase_create("matrix");
+    TCase *start = tcase_create("start");
     SRunner *runner;
     int failed;
 
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, test_without_a_failure_it_moves, 0, NR_MOVES);
     tcase_add_loop_test(tc, test_every_use_fails, 0, NR_CASES);
+    tcase_set_timeout(start, 100);
+    tcase_add_test(start, test_no_memory_while_it_is_started);
     suite_add_tcase(suite, tc);
+    suite_add_tcase(suite, start);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
