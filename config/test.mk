@@ -16,8 +16,8 @@ TSAN := BUILD=$(BUILD)-tsan SANITIZE=thread
 FUZZ := BUILD=$(BUILD)-fuzz SANITIZE=fuzzer-no-link,address,undefined
 
 INTEGRATION := $(sort $(wildcard tests/integration/*.t))
-NOT_BRIEF   := %/limits.t %/stats.t %/now.t %/pause.t %/cli-timeout.t \
-    %/recover-faults.t
+NOT_BRIEF   := %/limits.t %/stats.t %/now.t %/pause.t %/cli-timeout.t %/kill.t \
+    %/recover-faults.t %/dirty-sync.t
 LINTS       := $(sort $(wildcard tests/lint/check-*))
 
 .PHONY: check-run check-full check-quick check-unit check-integration check-suites \
