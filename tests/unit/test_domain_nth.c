@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 
 #include "domain_world.inc.c"
+#include "live.inc.c"
 
 enum what
 {
@@ -105,12 +106,6 @@ static bool libxl_fails(enum fake_use use)
 
 /* ---- What the library calls ---------------------------------------------------- */
 
-/* What was allocated by the library and not freed. */
-#define MAX_LIVE 512u
-static void *live[MAX_LIVE];
-static unsigned int nr_live;
-static pthread_mutex_t live_lock = PTHREAD_MUTEX_INITIALIZER;
-
 static bool ours(void)
 {
     return atomic_load(&counting) && !fake_inside;
@@ -118,24 +113,8 @@ static bool ours(void)
 
 static void note(void *p)
 {
-    if ( !p || !ours() )
-        return;
-    pthread_mutex_lock(&live_lock);
-    if ( nr_live < MAX_LIVE )
-        live[nr_live++] = p;
-    pthread_mutex_unlock(&live_lock);
-}
-
-static void forget(const void *p)
-{
-    pthread_mutex_lock(&live_lock);
-    for ( unsigned int i = 0; i < nr_live; i++ )
-        if ( live[i] == p )
-        {
-            live[i] = live[--nr_live];
-            break;
-        }
-    pthread_mutex_unlock(&live_lock);
+    if ( p && ours() )
+        live_add(p);
 }
 
 static bool no(enum what what, int error)
@@ -223,7 +202,7 @@ void *__wrap_realloc(void *old, size_t size)
 
     if ( no(ALLOCATION, ENOMEM) )
         return NULL;
-    forget(old);
+    live_forget(old);
     p = __real_realloc(old, size);
     note(p);
     return p;
@@ -231,7 +210,7 @@ void *__wrap_realloc(void *old, size_t size)
 
 void __wrap_free(void *p)
 {
-    forget(p);
+    live_forget(p);
     __real_free(p);
 }
 

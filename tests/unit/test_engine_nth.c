@@ -17,6 +17,7 @@
 #include <dirent.h>
 
 #include "recover_world.inc.c"
+#include "live.inc.c"
 
 enum side
 {
@@ -62,12 +63,6 @@ static struct
 static atomic_uint used; /* of order.what on order.side */
 static __thread enum side me;
 
-/* What engines have allocated and not freed. */
-#define MAX_LIVE 256u
-static void *live[MAX_LIVE];
-static unsigned int nr_live;
-static pthread_mutex_t live_lock = PTHREAD_MUTEX_INITIALIZER;
-
 static bool fails(enum what what)
 {
     unsigned int n;
@@ -105,25 +100,8 @@ ssize_t __wrap_getrandom(void *buf, size_t len, unsigned int flags);
 
 static void note(void *p)
 {
-    if ( !p || me == NOBODY )
-        return;
-    pthread_mutex_lock(&live_lock);
-    if ( nr_live < MAX_LIVE )
-        live[nr_live++] = p;
-    pthread_mutex_unlock(&live_lock);
-}
-
-/* Others free too, what engines never had. */
-static void forget(const void *p)
-{
-    pthread_mutex_lock(&live_lock);
-    for ( unsigned int i = 0; i < nr_live; i++ )
-        if ( live[i] == p )
-        {
-            live[i] = live[--nr_live];
-            break;
-        }
-    pthread_mutex_unlock(&live_lock);
+    if ( p && me != NOBODY )
+        live_add(p);
 }
 
 static bool no_memory(void)
@@ -164,7 +142,7 @@ void *__wrap_realloc(void *old, size_t size)
 
     if ( no_memory() )
         return NULL;
-    forget(old);
+    live_forget(old);
     p = __real_realloc(old, size);
     note(p);
     return p;
@@ -172,7 +150,7 @@ void *__wrap_realloc(void *old, size_t size)
 
 void __wrap_free(void *p)
 {
-    forget(p);
+    live_forget(p);
     __real_free(p);
 }
 
