@@ -29,6 +29,7 @@ struct world
     int send_rc;
     int receive_rc;
     unsigned int before_commits;
+    unsigned int before_commits_at_run;
     int before_commit_rc;
     unsigned int created;
     unsigned int prepared;
@@ -200,6 +201,7 @@ static void running(void *ctx, uint32_t domid)
 {
     (void)ctx;
     assert_domid(domid);
+    world->before_commits_at_run = world->before_commits;
     world->runs++;
 }
 
@@ -322,6 +324,7 @@ static void assert_moved(void)
     ck_assert_int_eq(world->received.libxl_rc, 0);
     ck_assert_uint_eq(world->received.domid, FAKE_DOMID);
     ck_assert_uint_eq(world->before_commits, 1);
+    ck_assert_uint_eq(world->before_commits_at_run, 1);
     ck_assert_uint_eq(world->created, 1);
     ck_assert_uint_eq(world->prepared, 1);
     ck_assert_uint_eq(world->runs, 1);

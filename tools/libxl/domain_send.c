@@ -35,6 +35,7 @@ struct sender
     bool reason_known; /* the engine's why came before this library's own */
     bool qemu_logs;    /* its log of dirty pages is on */
     bool may_commit;   /* libxl and the caller have agreed, once for all */
+    bool asked_last;   /* version 2: the caller has been asked */
     int rc;            /* what send() returns */
     bool ran;          /* the engine did, and says who owns the guest */
 };
@@ -212,6 +213,23 @@ static void ask_before_commit(struct sender *s)
     libxl_postcopy__run_post(&s->line.run, before_commit_now);
 }
 
+/*
+ * Version 2: what is waiting has the last octet in it, which starts the guest
+ * there.  A failure of the caller's, who has said why, is not reason enough to
+ * keep it: COMMITTED is on the record.
+ */
+static void ask_before_last_octet(struct sender *s)
+{
+    uint64_t deadline_us = libxl_postcopy__line_deadline(&s->line);
+
+    if ( !s->params->before_commit || s->save.stream_version >= 3 ||
+         s->asked_last )
+        return;
+    s->asked_last = true;
+    libxl_postcopy__run_post(&s->line.run, before_commit_now);
+    (void)libxl_postcopy__run_wait_done(&s->line.run, deadline_us);
+}
+
 static int read_upper(void *ctx, void *buf, size_t cap, size_t *len_r,
                       bool *done_r)
 {
@@ -227,6 +245,8 @@ static int read_upper(void *ctx, void *buf, size_t cap, size_t *len_r,
         rc = fill(s);
     if ( rc && rc != -EAGAIN )
         return rc;
+    if ( s->line.relay.turn_over )
+        ask_before_last_octet(s);
     len = libxl_postcopy__relay_waiting(&s->line.relay, &p);
     if ( len > cap )
         len = cap;

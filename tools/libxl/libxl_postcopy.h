@@ -91,8 +91,10 @@ struct libxl_postcopy_send_params
      * before this has returned COMMITTED is recorded and COMMIT sent.  The
      * place to give the domain its other name.  An error gives the migration
      * up and the guest runs on here; it may also do so after a success, if
-     * the destination gives up.  Not called by a plain save, nor with a
-     * version 2 stream, which has no COMMIT.  May be NULL.
+     * the destination gives up.  With a version 2 stream, which has no COMMIT,
+     * it is called before the last octet that the destination waits for, when
+     * COMMITTED is on the record: an error changes nothing any more.  Not
+     * called by a plain save.  May be NULL.
      */
     int (*before_commit)(void *ctx);
     void *ctx;
