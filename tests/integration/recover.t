@@ -42,6 +42,28 @@ expect_json "statistics" "$T/mig.stats" '.outcome == "done" and .recovery.losses
 settled
 end
 
+begin "the guest ends while there is no connection: it has ended, and that is what everybody says"
+start --cut-after 3000000
+expect "no loss" wait_until 20 both_lost
+kill -KILL "$(guest_pid "$B" g)"
+expect "the receiver goes on" wait_until 20 no_pager "$B"
+expect_match "the receiver" "$(cat "$T/recv.err")" '.g. has ended here .shut down, restarted or destroyed. while pages of it were missing'
+expect_json "the record" "$B/g.migration" '.owner == "ended"'
+xl --local "$B" migrate-status
+expect_match "migrate-status at the destination" "$(cat "$T/out")" 'record .ended.: it ran here and has ended here'
+xl --local "$B" migrate-status --json
+expect_json "the same as JSON" "$T/out" '.[0].owner == "ended" and .[0].guest_runs_at == "nowhere"'
+xl --local "$A" migrate-recover g "$B"
+expect_eq "exit code of migrate-recover" "$RC" 0
+expect_match "migrate-recover" "$(cat "$T/err")" 'or has ended there'
+await "$MIG_PID" 20
+expect_eq "exit code of the sender" "$RC" 0
+expect_match "the sender" "$(cat "$T/mig.out")" '^g is at .* or has ended there'
+expect_eq "records left" "$(find "$A" "$B" -name '*.migration*')" ""
+expect "an xl for A is left" wait_until 10 no_pager "$A"
+fresh_guest
+end
+
 # 8 MiB: the forward stream has some 8.4 million octets, the one back 30 thousand.
 RANDOM=4711
 for i in 1 2 3 4 5 6 7 8 9 10 11 12

@@ -333,7 +333,13 @@ START_TEST(test_guest_gone)
     ck_assert_int_eq(p.restore_rc, 0);
     ck_assert_int_eq(p.saved.owner, XC_SR_OWNER_DONE);
     if ( _i )
-        ck_assert_uint_gt(p.restored.stats.released, 0);
+    {
+        ck_assert_uint_gt(p.restored.stats.abandoned, 0);
+        ck_assert_int_eq(p.restored.owner, XC_SR_OWNER_ENDED);
+        ck_assert(p.saved.peer_stats_valid);
+        ck_assert_uint_eq(p.saved.peer_stats.abandoned,
+                          p.restored.stats.abandoned);
+    }
     pair_dispose(&p);
 }
 END_TEST
@@ -351,7 +357,8 @@ START_TEST(test_guest_gone_at_once)
     ck_assert_int_eq(p.save_rc, 0);
     ck_assert_int_eq(p.restore_rc, 0);
     ck_assert_int_eq(p.saved.owner, XC_SR_OWNER_DONE);
-    ck_assert_uint_gt(p.restored.stats.released, 0);
+    ck_assert_uint_gt(p.restored.stats.abandoned, 0);
+    ck_assert_int_eq(p.restored.owner, XC_SR_OWNER_ENDED);
     ck_assert_str_eq(p.restored.why, "");
     ck_assert(!p.destroyed);
     pair_dispose(&p);

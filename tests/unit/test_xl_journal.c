@@ -94,7 +94,7 @@ START_TEST(every_owner_is_read_back)
     int owner;
 
     ck_assert_int_eq(xl_journal_open(&j, dir, "g", false), 0);
-    for ( owner = XC_SR_OWNER_NONE; owner <= XC_SR_OWNER_LOST; owner++ )
+    for ( owner = XC_SR_OWNER_NONE; owner <= XC_SR_OWNER_ENDED; owner++ )
     {
         ck_assert_int_eq(
             xl_journal_put(&j, (enum xc_sr_owner)owner, session, 1), 0);
@@ -145,7 +145,7 @@ START_TEST(settled_and_abandoned_records_are_told_apart)
         { XC_SR_OWNER_RESUMED, true }, { XC_SR_OWNER_DONE, true },
         { XC_SR_OWNER_PREP, false },   { XC_SR_OWNER_OWNER, false },
         { XC_SR_OWNER_FENCED, true },  { XC_SR_OWNER_FINISHED, true },
-        { XC_SR_OWNER_LOST, false },
+        { XC_SR_OWNER_LOST, false },   { XC_SR_OWNER_ENDED, true },
     };
     struct xl_journal_record r = { .pid = (uint64_t)getpid() };
     pid_t pid;

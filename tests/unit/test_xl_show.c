@@ -260,6 +260,25 @@ START_TEST(a_postcopy_is_summed_up)
 }
 END_TEST
 
+/* The one end of a migration in which the guest is nowhere. */
+START_TEST(a_guest_that_has_ended_is_not_there)
+{
+    struct xc_sr_save_result r = a_postcopy();
+
+    summarize(&r, NULL);
+    says("web is at ");
+    says_no("ended");
+    r.peer_stats.abandoned = 77;
+    summarize(&r, NULL);
+    says("web has ended at ");
+    says("  abandoned  77 pages, which were missing when it ended\n");
+    says_no("web is at");
+    r.peer_stats_valid = false;
+    summarize(&r, NULL);
+    says(" or has ended there, moved post-copy\n");
+}
+END_TEST
+
 START_TEST(what_did_not_happen_is_left_out)
 {
     struct xc_sr_save_result r = a_postcopy();
@@ -314,6 +333,7 @@ int main(void)
     tcase_add_test(t, on_a_terminal_no_line_is_as_wide_as_80_columns);
     tcase_add_test(t, elsewhere_there_is_a_line_for_each_phase_and_round);
     tcase_add_test(t, a_postcopy_is_summed_up);
+    tcase_add_test(t, a_guest_that_has_ended_is_not_there);
     tcase_add_test(t, what_did_not_happen_is_left_out);
     tcase_add_test(t, the_guest_has_the_last_word);
     suite_add_tcase(s, t);

@@ -73,6 +73,8 @@ static const struct
     { XC_SR_OWNER_FENCED, XC_SR_RECOVER_FENCED },
     { XC_SR_OWNER_FINISHED, XC_SR_RECOVER_FINISHED },
     { XC_SR_OWNER_LOST, XC_SR_RECOVER_LOST },
+    /* The source need not know more: its copy may go. */
+    { XC_SR_OWNER_ENDED, XC_SR_RECOVER_FINISHED },
 };
 
 uint32_t xc_sr__recover_record(enum xc_sr_owner owner)

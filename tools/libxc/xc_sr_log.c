@@ -87,6 +87,7 @@ const char *xc_sr_owner_name(enum xc_sr_owner owner)
         [XC_SR_OWNER_FENCED] = "fenced",
         [XC_SR_OWNER_FINISHED] = "finished",
         [XC_SR_OWNER_LOST] = "lost",
+        [XC_SR_OWNER_ENDED] = "ended",
     };
 
     if ( (unsigned int)owner >= XC_SR_ARRAY_SIZE(names) )

@@ -315,7 +315,7 @@ static int say_stats(struct xc_sr_receiver *r)
     };
     const uint64_t tail[] = {
         st->running_us - r->begin_us, r->pages_in,        r->in.total,
-        st->skipped_records,          st->faults_foreign,
+        st->skipped_records,          st->faults_foreign, st->abandoned,
     };
     const size_t nr_head = XC_SR_ARRAY_SIZE(head);
     const size_t nr_tail = XC_SR_ARRAY_SIZE(tail);
@@ -337,13 +337,14 @@ static int say_stats(struct xc_sr_receiver *r)
 }
 
 /*
- * Every page is in: from here on the peer is not needed, and nothing that
- * happens to the connection is a failure.
+ * Every page is in, or the guest has ended: from here on the peer is not
+ * needed, and nothing that happens to the connection is a failure.
  */
 static int finish(struct xc_sr_receiver *r)
 {
     uint64_t deadline_us;
-    int rc = record_owner(r, XC_SR_OWNER_FINISHED);
+    int rc = record_owner(r, r->stats->abandoned ? XC_SR_OWNER_ENDED
+                                                 : XC_SR_OWNER_FINISHED);
 
     if ( rc )
         return rc;
@@ -369,7 +370,8 @@ static int finish(struct xc_sr_receiver *r)
         if ( xc_sr__receiver_turn(r, deadline_us) )
             break;
     if ( !r->ended )
-        xc_sr__info(r->log, "the source left before END: every page is here");
+        xc_sr__info(r->log,
+                    "the source left before END: nothing is wanted of it");
     r->result->why[0] = '\0';
     return 0;
 }

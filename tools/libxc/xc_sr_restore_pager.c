@@ -232,7 +232,7 @@ int xc_sr__receiver_check_gone(struct xc_sr_receiver *r)
                     "domain %u is gone: %llu pages are no longer wanted",
                     r->hv->info.domid, (unsigned long long)r->missing.count);
     r->gone = true;
-    r->stats->released += r->missing.count;
+    r->stats->abandoned += r->missing.count;
     xc_sr__pageset_clear(&r->missing);
     xc_sr__pageset_clear(&r->requested);
     r->nr_waiters = 0;

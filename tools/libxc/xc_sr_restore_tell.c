@@ -122,7 +122,8 @@ int xc_sr_restore_tell(const struct xc_sr_tell_params *params, bool *settled_r)
     rc = listen(&t);
     /* A source that has to leave it to an operator says nothing. */
     if ( rc == -EPIPE && params->record.owner != XC_SR_OWNER_FENCED &&
-         params->record.owner != XC_SR_OWNER_FINISHED )
+         params->record.owner != XC_SR_OWNER_FINISHED &&
+         params->record.owner != XC_SR_OWNER_ENDED )
         rc = 0;
     if ( rc )
         return fail(&t, rc, "no answer");

@@ -282,6 +282,7 @@ static uint64_t *stats_field(struct xc_sr_stats *peer, uint32_t i)
         &peer->bytes_total,
         &peer->skipped_records,
         &peer->faults_foreign,
+        &peer->abandoned,
     };
 
     if ( i < XC_SR_ARRAY_SIZE(head) )

@@ -117,6 +117,8 @@ enum xc_sr_owner
     XC_SR_OWNER_FENCED,    /* destination: it never ran and never will here */
     XC_SR_OWNER_FINISHED,  /* destination: every page is in */
     XC_SR_OWNER_LOST,      /* destination: ours, pages missing, pager dead */
+    XC_SR_OWNER_ENDED,     /* destination: it ran and is gone, before every
+                              page was in; to the source as FINISHED */
 };
 
 const char *xc_sr_owner_name(enum xc_sr_owner owner);
@@ -178,7 +180,8 @@ struct xc_sr_stats
     uint64_t faults_late;     /* for pages already sent / already in */
     uint64_t faults_foreign;  /* not a vCPU's: dom0's (destination) */
     uint64_t duplicates;      /* pages that came twice (destination) */
-    uint64_t released;        /* pages the guest no longer wanted */
+    uint64_t released;        /* pages the guest gave back */
+    uint64_t abandoned;       /* missing when it ended (destination) */
     uint64_t skipped_records; /* unknown optional records */
 
     uint64_t losses;          /* of the connection, after COMMIT */
@@ -498,7 +501,7 @@ struct xc_sr_restore_params
 
 struct xc_sr_restore_result
 {
-    enum xc_sr_owner owner; /* NONE, FENCED, OWNER or FINISHED */
+    enum xc_sr_owner owner; /* NONE, FENCED, OWNER, FINISHED or ENDED */
     bool ran;               /* it has executed here, or may have */
     bool end_seen;          /* END or ABORT came: the record may go */
     bool plain;             /* a stock stream: the guest is complete and
@@ -509,7 +512,7 @@ struct xc_sr_restore_result
 
 /*
  * Runs a whole migration at the destination.  Returns 0 when every page is
- * in.  owner FENCED or NONE: the guest never ran here and the caller destroys
+ * in, or none is wanted any more (owner ENDED).  owner FENCED or NONE: the guest never ran here and the caller destroys
  * it.  owner OWNER after an error: it runs here with pages missing.
  */
 int xc_sr_restore(const struct xc_sr_restore_params *params,
@@ -518,7 +521,7 @@ int xc_sr_restore(const struct xc_sr_restore_params *params,
 /*
  * For a destination whose process is gone and whose guest either never ran
  * here or needs nothing more: tells the source, on a new connection, what the
- * record says (FENCED, FINISHED, LOST; NONE: nothing is known of it) and waits
+ * record says (FENCED, FINISHED, ENDED, LOST; NONE: nothing is known of it) and waits
  * for its word.  The epoch is raised and put into the journal first.
  * *settled_r: the source knows, the record may go.
  */

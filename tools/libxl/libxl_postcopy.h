@@ -163,7 +163,8 @@ struct libxl_postcopy_receive_result
     /*
      * plain: the guest is complete and paused, the caller decides who runs
      * it.  Else owner says: FINISHED or OWNER, it runs here (OWNER: with pages
-     * missing); NONE or FENCED, it never did, and has been destroyed.
+     * missing); ENDED, it ran here and is gone; NONE or FENCED, it never did,
+     * and has been destroyed.
      */
     struct xc_sr_restore_result engine;
     uint32_t domid;     /* INVALID_DOMID: no such domain, or no more */

@@ -28,6 +28,7 @@ static const enum xc_sr_owner owners[] = {
     XC_SR_OWNER_NONE,   XC_SR_OWNER_COMMITTED, XC_SR_OWNER_RESUMED,
     XC_SR_OWNER_DONE,   XC_SR_OWNER_PREP,      XC_SR_OWNER_OWNER,
     XC_SR_OWNER_FENCED, XC_SR_OWNER_FINISHED,  XC_SR_OWNER_LOST,
+    XC_SR_OWNER_ENDED,
 };
 
 int xl_journal_open(struct xl_journal *journal, const char *dir,
@@ -230,6 +231,7 @@ bool xl_journal_is_settled(const struct xl_journal_record *record)
 {
     return record->owner == XC_SR_OWNER_FENCED ||
            record->owner == XC_SR_OWNER_FINISHED ||
+           record->owner == XC_SR_OWNER_ENDED ||
            record->owner == XC_SR_OWNER_RESUMED ||
            record->owner == XC_SR_OWNER_DONE;
 }

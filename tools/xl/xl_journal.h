@@ -57,7 +57,7 @@ int xl_journal_remove(struct xl_journal *journal);
 /* -ENOENT: none; -EINVAL: not a record of ours. */
 int xl_journal_read(const char *dir, const char *key,
                     struct xl_journal_record *record_r);
-/* FENCED, FINISHED, RESUMED, DONE: nothing is left to be decided by it. */
+/* FENCED, FINISHED, ENDED, RESUMED, DONE: nothing is left to be decided by it. */
 bool xl_journal_is_settled(const struct xl_journal_record *record);
 /* The process that put it is gone. */
 bool xl_journal_is_abandoned(const struct xl_journal_record *record);

@@ -310,11 +310,11 @@ static int finish(struct xl_receiver *r, int rc)
         (void)xl_journal_remove(&r->journal);
         return XL_EXIT_DONE;
     }
-    if ( owner == XC_SR_OWNER_FINISHED )
+    if ( owner == XC_SR_OWNER_FINISHED || owner == XC_SR_OWNER_ENDED )
     {
         if ( rc == 0 && r->result.stats.stream_version < 3 )
             xl_receiver_close_postcopy2(r);
-        settle_record(r, "is here with all its memory");
+        settle_record(r, xl_arrival_outcome(owner));
         return XL_EXIT_DONE;
     }
     if ( owner != XC_SR_OWNER_OWNER || !r->result.ran )

@@ -81,6 +81,8 @@ void xl_arrival_on_progress(void *ctx, const struct xc_sr_progress *p);
 /* The record was put. */
 void xl_arrival_note_record(struct xl_arrival *a, enum xc_sr_owner owner,
                             const uint8_t session[16], uint64_t epoch);
+/* What has become of the guest, after FINISHED or ENDED: "`w` ...". */
+const char *xl_arrival_outcome(enum xc_sr_owner owner);
 
 /* ---- xl_migrate_receive_wire.c ---- */
 

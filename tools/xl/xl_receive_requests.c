@@ -20,6 +20,8 @@ static void abort_it(struct xl_arrival *a, char *answer, size_t len)
 {
     if ( a->owner == XC_SR_OWNER_OWNER || a->owner == XC_SR_OWNER_FINISHED )
         snprintf(answer, len, "error too late: the guest runs here");
+    else if ( a->owner == XC_SR_OWNER_ENDED )
+        snprintf(answer, len, "error too late: the guest has ended here");
     else if ( xc_sr_control_abort(a->control) )
         snprintf(answer, len, "error cannot reach the engine");
     else
@@ -186,6 +188,14 @@ void xl_arrival_fill_params(struct xl_arrival *a,
     };
     if ( a->recovery_wait_s != XL_RECOVERY_WAIT_FOR_EVER )
         params->recovery.timeout_us = a->recovery_wait_s * UINT64_C(1000000);
+}
+
+const char *xl_arrival_outcome(enum xc_sr_owner owner)
+{
+    return owner == XC_SR_OWNER_ENDED
+               ? "has ended here (shut down, restarted or destroyed) while "
+                 "pages of it were missing, which nobody wants any more"
+               : "is here with all its memory";
 }
 
 void xl_arrival_note_record(struct xl_arrival *a, enum xc_sr_owner owner,

@@ -90,9 +90,17 @@ void xl_migration_recovery(struct xl_migration *m,
         recovery_r->timeout_us = m->args.recovery_wait_s * UINT64_C(1000000);
 }
 
+/* A record that was told to us does not say whether the guest has ended. */
+static const char *how_done(const struct xc_sr_save_result *result)
+{
+    if ( !result->peer_stats_valid )
+        return "settled";
+    return result->peer_stats.abandoned ? "ended" : "done";
+}
+
 void xl_migration_end_link(struct xl_migration *m)
 {
-    xl_link_end(&m->link, m->owner == XC_SR_OWNER_DONE      ? "done"
+    xl_link_end(&m->link, m->owner == XC_SR_OWNER_DONE ? how_done(&m->result)
                           : m->owner == XC_SR_OWNER_RESUMED ? "resumed"
                                                             : "parked");
 }

@@ -134,9 +134,7 @@ static int tell(const struct xl_recover_guest *guest,
     memcpy(params.record.session, record->session,
            sizeof(params.record.session));
     rc = xc_sr_restore_tell(&params, &settled);
-    if ( !rc && settled &&
-         (record->owner == XC_SR_OWNER_FENCED ||
-          record->owner == XC_SR_OWNER_FINISHED) )
+    if ( !rc && settled && xl_journal_is_settled(record) )
         (void)xl_journal_remove(journal);
     xl_note("`%s`: %s", guest->name,
             xl_status_advice(false, record->owner, XC_SR_PHASE_FAILED, false));

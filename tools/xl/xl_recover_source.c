@@ -107,6 +107,25 @@ int xl_recover_connect(const struct xl_recover_wish *wish,
 
 /* ---- To the process that waits ------------------------------------------------ */
 
+/* The destination wants nothing more; false: the line says something else. */
+static bool is_done(const struct xl_recover_args *args, const char *line)
+{
+    const char *name = args->name, *dest = args->dest;
+    bool settled = !strcmp(line, "settled"), ended = !strcmp(line, "ended");
+
+    if ( !settled && !ended && strcmp(line, "done") )
+        return false;
+    if ( args->quiet )
+        return true;
+    if ( ended )
+        xl_note("`%s` has ended at %s, and nothing of it is wanted any more",
+                name, dest);
+    else
+        xl_note("`%s` runs at %s with all its memory%s", name, dest,
+                settled ? ", or has ended there" : "");
+    return true;
+}
+
 /* What becomes of it; an exit status. */
 static int follow(const struct xl_recover_args *args, int fd)
 {
@@ -119,13 +138,8 @@ static int follow(const struct xl_recover_args *args, int fd)
             if ( !args->quiet )
                 xl_note("`%s` goes on", args->name);
         }
-        else if ( !strcmp(line, "done") )
-        {
-            if ( !args->quiet )
-                xl_note("`%s` runs at %s with all its memory", args->name,
-                        args->dest);
+        else if ( is_done(args, line) )
             return XL_EXIT_DONE;
-        }
         else if ( !strcmp(line, "resumed") )
         {
             xl_error("`%s` never ran at %s and never will; it runs here",

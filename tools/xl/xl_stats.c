@@ -190,6 +190,7 @@ static void put_peer(struct xl_json *j, const struct xc_sr_save_result *result)
     xl_json_u64(j, "faults_foreign", s->faults_foreign);
     xl_json_u64(j, "duplicates", s->duplicates);
     xl_json_u64(j, "released", s->released);
+    xl_json_u64(j, "abandoned", s->abandoned);
     xl_json_u64(j, "skipped_records", s->skipped_records);
     xl_json_u64(j, "bytes", s->bytes_total);
     xl_json_open_map(j, "fault_service");

@@ -23,8 +23,8 @@ static const char *advise_source(enum xc_sr_owner owner, enum xc_sr_phase phase,
         return "it may run at the destination, and is kept suspended here "
                "with all its memory: `xl migrate-recover` goes on";
     case XC_SR_OWNER_DONE:
-        return alive ? "it runs at the destination with all its memory"
-                     : "it runs at the destination; destroy what is left of it "
+        return alive ? "it is the destination's, which wants nothing more of it"
+                     : "it is the destination's; destroy what is left of it "
                        "here";
     default:
         return alive ? "it runs here; `xl migrate-abort` gives up"
@@ -71,6 +71,10 @@ const char *xl_status_advice(bool at_source, enum xc_sr_owner owner,
     case XC_SR_OWNER_FINISHED:
         return "it came here with all its memory; if its source keeps a "
                "suspended copy, destroy that, never resume it";
+    case XC_SR_OWNER_ENDED:
+        return "it ran here and has ended here (shut down, restarted or "
+               "destroyed) while pages of it were missing, which nobody wants "
+               "any more; if its source keeps a suspended copy, destroy that";
     default:
         return "it arrives here; its source can tell how far it is";
     }
@@ -86,8 +90,9 @@ static const char *place(const struct xl_status *s)
                        s->owner == XC_SR_OWNER_FINISHED ||
                        s->owner == XC_SR_OWNER_LOST
                    ? "destination"
-               : s->owner == XC_SR_OWNER_PREP ? "nowhere"
-                                              : "source";
+               : s->owner == XC_SR_OWNER_PREP || s->owner == XC_SR_OWNER_ENDED
+                   ? "nowhere"
+                   : "source";
     if ( s->p && phase != XC_SR_PHASE_DISCONNECTED )
         return xl_progress_guest_place(phase);
     switch ( (int)s->owner )

@@ -86,14 +86,32 @@ static void print_faults(FILE *out, const struct xl_story *story)
     fputc('\n', out);
 }
 
+/* A record that was told to us does not say whether the guest has ended. */
+static void print_place(FILE *out, const struct xl_story *story)
+{
+    const struct xc_sr_save_result *r = story->result;
+    const struct xc_sr_stats *s = &r->stats;
+    bool ended = r->peer_stats_valid && r->peer_stats.abandoned;
+    bool told = s->postcopy && s->stream_version >= 3 && !r->peer_stats_valid;
+
+    fprintf(out, "%s %s %s%s%s, moved %s\n", story->args->name,
+            ended ? "has ended at" : "is at", story->args->dest,
+            story->args->paused ? " (paused)" : "",
+            told ? " or has ended there" : "",
+            s->postcopy ? "post-copy" : "by stop-and-copy");
+    if ( ended )
+        fprintf(out,
+                "  abandoned  %" PRIu64 " pages, which were missing when it "
+                "ended\n",
+                r->peer_stats.abandoned);
+}
+
 void xl_summary_print(FILE *out, const struct xl_story *story)
 {
     const struct xc_sr_stats *s = &story->result->stats;
     char a[XL_FORMAT_LEN];
 
-    fprintf(out, "%s is at %s%s, moved %s\n", story->args->name,
-            story->args->dest, story->args->paused ? " (paused)" : "",
-            s->postcopy ? "post-copy" : "by stop-and-copy");
+    print_place(out, story);
     print_totals(out, story);
     print_downtime(out, story);
     print_precopy(out, s);

@@ -380,10 +380,13 @@ int xl_xen_receiver_finish(struct xl_xen_receiver *r, int rc)
 
     if ( !rc && engine->plain )
         return finish_plain(r);
-    if ( engine->owner == XC_SR_OWNER_FINISHED )
+    if ( engine->owner == XC_SR_OWNER_FINISHED ||
+         engine->owner == XC_SR_OWNER_ENDED )
     {
-        xl_xen_receiver_allow_saving(r, true);
-        settle_record(r, "is here with all its memory");
+        /* Of a guest that has ended nothing is left to be saved. */
+        if ( engine->owner == XC_SR_OWNER_FINISHED )
+            xl_xen_receiver_allow_saving(r, true);
+        settle_record(r, xl_arrival_outcome(engine->owner));
         return XL_EXIT_DONE;
     }
     if ( engine->owner == XC_SR_OWNER_OWNER && engine->ran )

@@ -286,8 +286,8 @@ static int record_resumed(struct xl_xen_migration *x)
         return 0;
     if ( !rc && record.owner == XC_SR_OWNER_DONE )
     {
-        xl_error("`%s` is done: it runs at the destination with all its "
-                 "memory; `xl destroy %s`",
+        xl_error("`%s` is done: it is the destination's, which wants nothing "
+                 "more of it; `xl destroy %s`",
                  x->name, x->away);
         return XL_EXIT_FAILED;
     }
