@@ -81,6 +81,7 @@ struct fake_host
     bool no_hap;
     bool no_xenstore;
     bool pci_device;
+    const char *model_domid; /* whose device model it has; NULL: none */
     uint64_t pod_entries;
     bool watch_fired;
 
