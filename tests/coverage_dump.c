@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * coverage_dump.c: a local guest ends by SIGKILL, which writes no counters.
- * In a build for coverage (make coverage links this into every program) a
- * thread of it writes them now and then.
+ * coverage_dump.c: counters of processes that end without exit handlers, which
+ * is where they are written.  In a build for coverage (make coverage links
+ * this into every program, with its calls of _exit() wrapped) _exit() writes
+ * them, and of a local guest, which may be ended by SIGKILL, a thread does now
+ * and then.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -12,6 +14,15 @@
 
 void __gcov_dump(void);
 void __gcov_reset(void);
+void __wrap__exit(int status) __attribute__((noreturn));
+void __real__exit(int status) __attribute__((noreturn));
+
+/* Of each program and library that this is linked into. */
+__attribute__((visibility("hidden"))) void __wrap__exit(int status)
+{
+    __gcov_dump();
+    __real__exit(status);
+}
 
 static void *dump(void *arg)
 {
