@@ -54,6 +54,7 @@ struct fake_libxl
     bool store_fails;
     unsigned int store_busy;   /* so many transactions are in vain */
     unsigned int store_writes; /* of those that were not */
+    bool noted;                /* that its node was changed */
 };
 
 static struct fake_libxl *fake; /* this process's */
@@ -443,6 +444,11 @@ xs_transaction_t xs_transaction_start(struct xs_handle *h)
     return 1;
 }
 
+static bool is_note(const char *path)
+{
+    return !strcmp(path, "/libxl/7/device/vif/3/xen-postcopy-trusted");
+}
+
 void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path,
               unsigned int *len)
 {
@@ -451,22 +457,60 @@ void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path,
     (void)h;
     (void)t;
     (void)len;
+    if ( is_note(path) )
+        return fake->noted ? strdup("1") : NULL;
     if ( strcmp(path, "/local/domain/7/device/vif/3/trusted") ||
          fake->trusted == '-' )
         return NULL;
     return strdup(text);
 }
 
+char **xs_directory(struct xs_handle *h, xs_transaction_t t, const char *path,
+                    unsigned int *num)
+{
+    char **names;
+
+    (void)h;
+    (void)t;
+    *num = 0;
+    errno = ENOENT;
+    if ( !fake->trusted || strcmp(path, "/libxl/7/device/vif") )
+        return NULL;
+    fake_inside++;
+    names = calloc(1, 2 * sizeof(*names));
+    fake_inside--;
+    if ( !names )
+        return NULL;
+    names[0] = memcpy(names + 1, "3", 2);
+    *num = 1;
+    return names;
+}
+
+/* What a transaction does that is in vain is not seen. */
 bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path,
               const void *data, unsigned int len)
 {
     (void)h;
     (void)t;
-    (void)path;
     written = true;
-    fake->store_writes += fake->store_busy == 0;
-    if ( fake->store_busy == 0 && len == 1 )
+    if ( fake->store_busy )
+        return true;
+    if ( is_note(path) )
+        fake->noted = true;
+    else
+        fake->store_writes++;
+    if ( !is_note(path) && len == 1 )
         fake->trusted = *(const char *)data;
+    return true;
+}
+
+bool xs_rm(struct xs_handle *h, xs_transaction_t t, const char *path)
+{
+    (void)h;
+    (void)t;
+    written = true;
+    if ( fake->store_busy == 0 && is_note(path) )
+        fake->noted = false;
     return true;
 }
 

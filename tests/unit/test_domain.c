@@ -5,6 +5,7 @@
  * exactly one side has the guest, and nobody hangs.
  */
 #include "domain_world.inc.c"
+#include "../../tools/libxl/domain_vifs.h"
 
 /* It runs at the source, and there is no trace of it at the destination. */
 static void assert_stayed(void)
@@ -269,6 +270,27 @@ START_TEST(network_cards_copy_while_pages_are_missing)
     ck_assert_int_eq(world->destination.trusted_at_start, '0');
     ck_assert_int_eq(world->destination.trusted, '1');
     ck_assert_uint_eq(world->destination.store_writes, 2);
+    ck_assert(!world->destination.noted);
+}
+END_TEST
+
+/* The receiver died; whoever brought the last page in knows only the number of
+ * the domain. */
+START_TEST(whoever_comes_after_a_dead_receiver_puts_cards_back)
+{
+    fake = &world->destination;
+    ck_assert_int_eq(libxl_postcopy__vifs_distrust(NULL, FAKE_DOMID), 0);
+    ck_assert_int_eq(fake->trusted, '0');
+    /* Told once more, by a migration that comes after: still known. */
+    ck_assert_int_eq(libxl_postcopy__vifs_distrust(NULL, FAKE_DOMID), 0);
+    ck_assert_int_eq(libxl_postcopy__vifs_trust(FAKE_DOMID), 0);
+    ck_assert_int_eq(fake->trusted, '1');
+    ck_assert(!fake->noted);
+    /* One that its administrator does not trust is not touched. */
+    fake->trusted = '0';
+    ck_assert_int_eq(libxl_postcopy__vifs_distrust(NULL, FAKE_DOMID), 0);
+    ck_assert_int_eq(libxl_postcopy__vifs_trust(FAKE_DOMID), 0);
+    ck_assert_int_eq(fake->trusted, '0');
 }
 END_TEST
 
@@ -327,6 +349,7 @@ static Suite *domain_suite(void)
                         COUNT(destination_failures));
     tcase_add_loop_test(tc, the_caller_may_refuse, 0, 2);
     tcase_add_test(tc, network_cards_copy_while_pages_are_missing);
+    tcase_add_test(tc, whoever_comes_after_a_dead_receiver_puts_cards_back);
     tcase_add_loop_test(tc, cards_that_copy_or_have_no_node_are_left, 0, 2);
     tcase_add_loop_test(tc, it_stays_if_network_cards_cannot_be_told, 0, 2);
     tcase_add_test(tc, a_plain_save_that_fails_late);

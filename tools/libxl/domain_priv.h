@@ -15,6 +15,7 @@
 #include "libxl_postcopy.h"
 
 #include "domain_run.h"
+#include "domain_vifs.h"
 #include "relay.h"
 #include "shim_link.h"
 
@@ -43,22 +44,6 @@ struct libxl_postcopy__line
     bool broken;              /* the shim or the stream went, too early */
     char why[256];            /* the first failure of this library's own */
 };
-
-/* Front ends of the domain that were told something; all 0 at first. */
-struct libxl_postcopy__vifs
-{
-    int *devids;
-    unsigned int nr;
-    uint32_t domid;
-};
-
-/* Before a guest runs with pages missing: its front ends of network cards
- * copy what they send. */
-int libxl_postcopy__vifs_distrust(struct libxl_postcopy__vifs *vifs,
-                                  libxl_ctx *ctx, uint32_t domid);
-/* It has all of them: whoever connects next need not. */
-int libxl_postcopy__vifs_trust(struct libxl_postcopy__vifs *vifs);
-void libxl_postcopy__vifs_dispose(struct libxl_postcopy__vifs *vifs);
 
 int libxl_postcopy__line_init(struct libxl_postcopy__line *line,
                               const struct xc_sr_log *log,

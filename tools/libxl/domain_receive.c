@@ -30,7 +30,6 @@ struct receiver
     struct libxl_postcopy_receive_result *result;
     struct libxl_postcopy__line line;
     struct xc_sr_restore_params restore;
-    struct libxl_postcopy__vifs vifs; /* the caller's thread's */
     int vifs_rc; /* of the same, to be read when prepared_now() has returned */
     int rc;      /* what receive() returns */
     bool turn_begun;  /* libxl's second part of the stream */
@@ -48,8 +47,7 @@ static int prepared_now(void *ctx)
     struct receiver *r = ctx;
 
     if ( !r->result->engine.plain )
-        r->vifs_rc =
-            libxl_postcopy__vifs_distrust(&r->vifs, r->ctx, r->line.domid);
+        r->vifs_rc = libxl_postcopy__vifs_distrust(r->ctx, r->line.domid);
     if ( r->vifs_rc )
         return r->vifs_rc;
     return r->params->prepared
@@ -445,12 +443,11 @@ static void trust_again(struct receiver *r)
     int rc = 0;
 
     if ( r->result->engine.owner == XC_SR_OWNER_FINISHED )
-        rc = libxl_postcopy__vifs_trust(&r->vifs);
+        rc = libxl_postcopy__vifs_trust(r->line.domid);
     if ( rc && log && log->write && log->max_level >= XC_SR_LOG_INFO )
         log->write(log->ctx, XC_SR_LOG_INFO,
-                   "the guest's network cards go on copying what they send: "
-                   "xenstore cannot be written");
-    libxl_postcopy__vifs_dispose(&r->vifs);
+                   "network cards of the guest may go on copying what they "
+                   "send: xenstore cannot be read or written");
 }
 
 static int not_begun(struct receiver *r, int rc)

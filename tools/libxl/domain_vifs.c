@@ -13,10 +13,12 @@
  * the node says again what it did.  Other back ends have threads that may
  * sleep.
  *
- * The caller's thread; xenstore is asked directly, as the caller's libxl
- * context may be gone by the end.
+ * What was changed is noted beside libxl's own entry of the card, out of the
+ * guest's reach: whoever has brought the last page in need not be the process
+ * that changed it.  xenstore is asked directly, as the caller's libxl context
+ * may be gone by then.
  */
-#include "domain_priv.h"
+#include "domain_vifs.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,112 +27,131 @@
 
 #include <xenstore.h>
 
-#define PATH_LEN  64u
+#define PATH_LEN  80u
 #define MAX_TRIES 50u /* of a transaction: somebody else writes all the time */
 
-static void make_path(const struct libxl_postcopy__vifs *vifs, unsigned int i,
-                      char path[PATH_LEN])
+/* A card's node, and the note that it was changed. */
+struct vif
 {
-    snprintf(path, PATH_LEN, "/local/domain/%u/device/vif/%d/trusted",
-             vifs->domid, vifs->devids[i]);
+    char node[PATH_LEN];
+    char note[PATH_LEN];
+};
+
+static void make_paths(uint32_t domid, int devid, struct vif *vif)
+{
+    snprintf(vif->node, sizeof(vif->node),
+             "/local/domain/%u/device/vif/%d/trusted", domid, devid);
+    snprintf(vif->note, sizeof(vif->note),
+             "/libxl/%u/device/vif/%d/xen-postcopy-trusted", domid, devid);
 }
 
-/* If there is such a node, and it does not say so yet; *changed_r. */
-static int change(struct xs_handle *xs, const char *path, const char *value,
-                  bool *changed_r)
+static int put(struct xs_handle *xs, xs_transaction_t t, const char *path,
+               const char *value)
 {
-    bool changed = false, ended = false;
+    if ( xs_write(xs, t, path, value, (unsigned int)strlen(value)) )
+        return 0;
+    return errno ? -errno : -EIO;
+}
 
+/* If there is such a node and it says that the back end is trusted. */
+static int distrust_one(struct xs_handle *xs, xs_transaction_t t,
+                        const struct vif *vif, bool *changed_r)
+{
+    char *now = xs_read(xs, t, vif->node, NULL);
+    bool trusts = now && strcmp(now, "0");
+    int rc = trusts ? put(xs, t, vif->node, "0") : 0;
+
+    free(now);
+    if ( trusts && !rc )
+        rc = put(xs, t, vif->note, "1");
+    *changed_r = trusts;
+    return rc;
+}
+
+/* If it was changed; a card that has gone since has no node any more. */
+static int trust_one(struct xs_handle *xs, xs_transaction_t t,
+                     const struct vif *vif, bool *changed_r)
+{
+    char *note = xs_read(xs, t, vif->note, NULL);
+    char *now = note ? xs_read(xs, t, vif->node, NULL) : NULL;
+    int rc = now ? put(xs, t, vif->node, "1") : 0;
+
+    if ( note && !rc && !xs_rm(xs, t, vif->note) )
+        rc = errno ? -errno : -EIO;
+    *changed_r = note != NULL;
+    free(now);
+    free(note);
+    return rc;
+}
+
+/* A card at a time, and nobody sees half of it. */
+static int change(struct xs_handle *xs, uint32_t domid, int devid,
+                  int (*one)(struct xs_handle *xs, xs_transaction_t t,
+                             const struct vif *vif, bool *changed_r))
+{
+    struct vif vif;
+    bool ended = false;
+
+    make_paths(domid, devid, &vif);
     for ( unsigned int i = 0; i < MAX_TRIES && !ended; i++ )
     {
         xs_transaction_t t = xs_transaction_start(xs);
-        char *now = t == XBT_NULL ? NULL : xs_read(xs, t, path, NULL);
+        bool changed = false;
+        int rc;
 
         if ( t == XBT_NULL )
             return errno ? -errno : -EIO;
-        changed = now && strcmp(now, value) &&
-                  xs_write(xs, t, path, value, (unsigned int)strlen(value));
-        free(now);
-        ended = xs_transaction_end(xs, t, !changed);
+        rc = one(xs, t, &vif, &changed);
+        ended = xs_transaction_end(xs, t, rc || !changed);
+        if ( rc )
+            return rc;
         if ( !ended && errno != EAGAIN )
             return errno ? -errno : -EIO;
     }
-    if ( !ended )
-        return -EAGAIN;
-    *changed_r = changed;
-    return 0;
+    return ended ? 0 : -EAGAIN;
 }
 
-static int note_devids(struct libxl_postcopy__vifs *vifs, libxl_ctx *ctx,
-                       uint32_t domid)
+int libxl_postcopy__vifs_distrust(libxl_ctx *ctx, uint32_t domid)
 {
+    struct xs_handle *xs = NULL;
     int nr = 0, rc = 0;
     libxl_device_nic *nics = libxl_device_nic_list(ctx, domid, &nr);
 
     if ( nr > 0 )
-        vifs->devids = calloc((size_t)nr, sizeof(*vifs->devids));
-    if ( nr > 0 && !vifs->devids )
-        rc = -ENOMEM;
+        xs = xs_open(0);
+    if ( nr > 0 && !xs )
+        rc = errno ? -errno : -EIO;
     for ( int i = 0; !rc && i < nr; i++ )
-        vifs->devids[vifs->nr++] = nics[i].devid;
+        rc = change(xs, domid, nics[i].devid, distrust_one);
+    if ( xs )
+        xs_close(xs);
     if ( nics )
         libxl_device_nic_list_free(nics, nr);
-    vifs->domid = domid;
     return rc;
 }
 
-int libxl_postcopy__vifs_distrust(struct libxl_postcopy__vifs *vifs,
-                                  libxl_ctx *ctx, uint32_t domid)
+int libxl_postcopy__vifs_trust(uint32_t domid)
 {
-    struct xs_handle *xs;
+    struct xs_handle *xs = xs_open(0);
     unsigned int nr = 0;
-    int rc = note_devids(vifs, ctx, domid);
-
-    if ( rc || !vifs->nr )
-        return rc;
-    xs = xs_open(0);
-    if ( !xs )
-        return errno ? -errno : -EIO;
-    for ( unsigned int i = 0; !rc && i < vifs->nr; i++ )
-    {
-        char path[PATH_LEN];
-        bool changed = false;
-
-        make_path(vifs, i, path);
-        rc = change(xs, path, "0", &changed);
-        if ( changed )
-            vifs->devids[nr++] = vifs->devids[i];
-    }
-    vifs->nr = nr; /* those that have to be put back */
-    xs_close(xs);
-    return rc;
-}
-
-int libxl_postcopy__vifs_trust(struct libxl_postcopy__vifs *vifs)
-{
-    struct xs_handle *xs;
+    char path[PATH_LEN], **names;
     int rc = 0;
 
-    if ( !vifs->nr )
-        return 0;
-    xs = xs_open(0);
     if ( !xs )
         return errno ? -errno : -EIO;
-    for ( unsigned int i = 0; !rc && i < vifs->nr; i++ )
+    snprintf(path, sizeof(path), "/libxl/%u/device/vif", domid);
+    names = xs_directory(xs, XBT_NULL, path, &nr);
+    if ( !names && errno != ENOENT )
+        rc = errno ? -errno : -EIO;
+    for ( unsigned int i = 0; names && !rc && i < nr; i++ )
     {
-        char path[PATH_LEN];
-        bool changed;
+        char *end;
+        long devid = strtol(names[i], &end, 10);
 
-        make_path(vifs, i, path);
-        rc = change(xs, path, "1", &changed);
+        if ( end != names[i] && !*end && devid >= 0 && devid <= INT32_MAX )
+            rc = change(xs, domid, (int)devid, trust_one);
     }
+    free(names);
     xs_close(xs);
     return rc;
-}
-
-void libxl_postcopy__vifs_dispose(struct libxl_postcopy__vifs *vifs)
-{
-    free(vifs->devids);
-    vifs->devids = NULL;
-    vifs->nr = 0;
 }

@@ -23,6 +23,7 @@
 
 #include <xenstore.h>
 
+#include "domain_vifs.h"
 #include "xenpostcopy_xen.h"
 
 /* A device model in the middle of a system call stops when that is done. */
@@ -275,6 +276,12 @@ static int serve(struct takeover *t, bool *began_r)
             r->name);
     rc = run(t, hv);
     xc_sr_hv_close(hv);
+    /* The dead one would have done it. */
+    if ( r->result.engine.owner == XC_SR_OWNER_FINISHED &&
+         libxl_postcopy__vifs_trust(r->domid) )
+        xl_note("network cards of `%s` may go on copying what they send: "
+                "xenstore cannot be read or written",
+                r->name);
     *began_r = r->result.engine.stats.bytes_back > 0;
     return rc;
 }
