@@ -63,6 +63,9 @@ struct fake_guest
     unsigned int evicted_pages;
     unsigned int unpause_failures;
     int probe_error;
+    bool probe_says_nothing;           /* of why */
+    enum xc_sr_hv_state refused_state; /* state_put: if there is an error */
+    int refused_state_error;
     int reserve_error;
     unsigned int unpause_calls;     /* in vain, before it is done */
     bool unpause_needs_page;        /* it is not done before a page has come */

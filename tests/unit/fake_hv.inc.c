@@ -289,6 +289,9 @@ static int fake_state_put(struct xc_sr_hv *hv, enum xc_sr_hv_state what,
                           const void *data, size_t len)
 {
     (void)data;
+    if ( guest_of(hv)->refused_state_error &&
+         what == guest_of(hv)->refused_state )
+        return guest_of(hv)->refused_state_error;
     if ( what == XC_SR_HV_STATE_EARLY_PARAMS )
         guest_of(hv)->early_params++;
     return len ? 0 : -EINVAL;
@@ -311,7 +314,8 @@ static int fake_paging_probe(struct xc_sr_hv *hv, uint32_t *reason_r, char *why,
 {
     struct fake_guest *g = guest_of(hv);
 
-    if ( g->probe_error )
+    *reason_r = XC_SR_REASON_NONE;
+    if ( g->probe_error && !g->probe_says_nothing )
     {
         *reason_r = XC_SR_REASON_NO_PAGING;
         snprintf(why, why_len, "no paging in this fake");

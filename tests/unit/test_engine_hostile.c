@@ -314,6 +314,41 @@ START_TEST(pages_of_a_new_connection_are_held_to_what_was_announced)
 }
 END_TEST
 
+/* ---- A destination that has promised, and what is not its source's word ------------ */
+
+static const struct
+{
+    enum xc_sr_rec rec;
+    struct lie lie;
+} words[] = {
+    { XC_SR_REC_POSTCOPY_COMMIT,
+      { "COMMIT of another session", 8, 1, 0xff, "session" } },
+    { XC_SR_REC_POSTCOPY_COMMIT,
+      { "COMMIT of another epoch", 24, 8, 3, "epoch: 3" } },
+    { XC_SR_REC_POSTCOPY_ABORT,
+      { "ABORT of another session", 8, 1, 0xff, "session" } },
+};
+
+START_TEST(a_word_of_somebody_else_starts_no_guest)
+{
+    const struct lie *lie = &words[_i].lie;
+    struct xc_sr_restore_result result;
+    struct attack a;
+
+    attack_init(&a, false);
+    say_hand_over(&a);
+    xc_sr__writer_reset(&a.later);
+    kit_record(&a.later, words[_i].rec, 0);
+    tell_lie(&a.later, 0, lie);
+    restore(&a, &result);
+    ck_assert_msg(strstr(result.why, lie->why), "%s: %s", lie->what,
+                  result.why);
+    ck_assert(!a.guest.unpaused && a.destroyed);
+    ck_assert_int_eq(result.owner, XC_SR_OWNER_FENCED);
+    attack_dispose(&a);
+}
+END_TEST
+
 /* ---- A record that is told, and an answer that is none ---------------------------- */
 
 static const struct lie answers[] = {
@@ -385,6 +420,8 @@ int main(void)
     tcase_add_loop_test(
         tc, pages_of_a_new_connection_are_held_to_what_was_announced, 0,
         XC_SR_ARRAY_SIZE(pushes));
+    tcase_add_loop_test(tc, a_word_of_somebody_else_starts_no_guest, 0,
+                        XC_SR_ARRAY_SIZE(words));
     tcase_add_loop_test(tc, a_record_stays_until_the_source_has_answered, 0,
                         XC_SR_ARRAY_SIZE(answers));
     tcase_add_loop_test(tc, a_record_goes_when_the_source_knows, 0, 2);

@@ -102,19 +102,32 @@ static int refuse(struct xc_sr_receiver *r, int rc, uint32_t reason,
     return xc_sr__receiver_fail(r, rc, "refused: %s", text);
 }
 
-/* Can this host page this guest?  Asked before anything happens to it. */
+/* Can this host page this guest?  If not there is a reason, and a sentence. */
+static int ask_host(struct xc_sr_receiver *r, uint32_t *reason,
+                    char why[XC_SR_MAX_TEXT])
+{
+    int rc;
+
+    *reason = XC_SR_REASON_FAILED;
+    why[0] = '\0';
+    rc = xc_sr__hv_paging_probe(r->hv, reason, why, XC_SR_MAX_TEXT);
+    if ( rc && *reason == XC_SR_REASON_NONE )
+        *reason = XC_SR_REASON_FAILED;
+    if ( rc && !why[0] )
+        snprintf(why, XC_SR_MAX_TEXT, "%s: %s", xc_sr_reason_name(*reason),
+                 strerror(-rc));
+    return rc;
+}
+
+/* Asked before anything happens to the guest. */
 static int probe(struct xc_sr_receiver *r)
 {
-    uint32_t reason = XC_SR_REASON_FAILED;
-    char why[XC_SR_MAX_TEXT] = "";
-    int rc = xc_sr__hv_paging_probe(r->hv, &reason, why, sizeof(why));
+    char why[XC_SR_MAX_TEXT];
+    uint32_t reason;
+    int rc = ask_host(r, &reason, why);
 
     if ( rc )
-    {
-        if ( reason == XC_SR_REASON_NONE )
-            reason = XC_SR_REASON_FAILED;
-        return refuse(r, rc, reason, why[0] ? why : xc_sr_reason_name(reason));
-    }
+        return refuse(r, rc, reason, why);
     rc = xc_sr__hv_paging_reserve(r->hv);
     if ( rc )
         return refuse(r, rc, XC_SR_REASON_NO_MEMORY,
@@ -284,8 +297,8 @@ static int finish_state(struct xc_sr_receiver *r)
 static int on_postcopy_pfns_begin(struct xc_sr_receiver *r,
                                   const struct xc_sr_event *ev)
 {
-    uint32_t reason = XC_SR_REASON_FAILED;
-    char why[XC_SR_MAX_TEXT] = "";
+    char why[XC_SR_MAX_TEXT];
+    uint32_t reason;
     int rc = finish_state(r);
 
     (void)ev;
@@ -298,10 +311,9 @@ static int on_postcopy_pfns_begin(struct xc_sr_receiver *r,
         return xc_sr__receiver_fail(r, -EINVAL,
                                     "post-copy without a back channel");
     /* Nobody can be told any more; failing here is failing before TRANSITION. */
-    rc = xc_sr__hv_paging_probe(r->hv, &reason, why, sizeof(why));
+    rc = ask_host(r, &reason, why);
     if ( rc )
-        return xc_sr__receiver_fail(r, rc, "%s",
-                                    why[0] ? why : xc_sr_reason_name(reason));
+        return xc_sr__receiver_fail(r, rc, "%s", why);
     rc = xc_sr__hv_paging_reserve(r->hv);
     if ( rc )
         return xc_sr__receiver_fail(
