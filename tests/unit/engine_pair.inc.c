@@ -16,6 +16,7 @@ struct journal
     uint8_t session[16];
     uint64_t epoch;
     enum xc_sr_owner fail_on;
+    unsigned int failures; /* so often, then no more; 0: always */
 };
 
 struct pair
@@ -44,7 +45,11 @@ static int put_journal(void *ctx, enum xc_sr_owner owner,
     memcpy(j->session, session, sizeof(j->session));
     j->epoch = epoch;
     if ( j->fail_on == owner )
+    {
+        if ( j->failures && !--j->failures )
+            j->fail_on = XC_SR_OWNER_NONE;
         return -EIO;
+    }
     ck_assert_uint_lt(j->nr, XC_SR_ARRAY_SIZE(j->seen));
     j->seen[j->nr++] = owner;
     return 0;

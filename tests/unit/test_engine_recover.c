@@ -312,6 +312,27 @@ START_TEST(test_stop_waiting_is_not_remembered)
 }
 END_TEST
 
+/* All is there, and the disk does not take it for a while: nothing is lost. */
+START_TEST(test_finished_is_recorded_later)
+{
+    struct world *w = calloc(1, sizeof(*w));
+
+    ck_assert_ptr_nonnull(w);
+    world_init(w, (struct plan){ NOTHING });
+    w->p.restore.recovery.pause = true;
+    w->p.dst_journal.fail_on = XC_SR_OWNER_FINISHED;
+    w->p.dst_journal.failures = 1;
+    start(w);
+    operate(w, NULL, 0);
+    ck_assert_uint_eq(w->p.dst_journal.failures, 0);
+    ck_assert_uint_eq(w->p.restored.stats.recoveries, 1);
+    ck_assert_uint_eq(w->p.dst.pauses, 0); /* it misses nothing */
+    assert_one_whole_guest(w);
+    world_dispose(w);
+    free(w);
+}
+END_TEST
+
 /* The guest runs, and the connection takes not even that word. */
 static void run_and_lose_it(void *ctx)
 {
@@ -554,6 +575,7 @@ int main(void)
     tcase_add_test(tc, test_source_restarted);
     tcase_add_test(tc, test_restarted_source_is_given_it_back);
     tcase_add_test(tc, test_stop_waiting_is_not_remembered);
+    tcase_add_test(tc, test_finished_is_recorded_later);
     tcase_add_test(tc, test_lost_before_running_is_said);
     tcase_add_loop_test(tc, test_lost_while_unpausing, 0, 2);
     tcase_add_test(tc, test_pager_replaced);

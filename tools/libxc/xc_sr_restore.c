@@ -291,9 +291,11 @@ static int pull_pages(struct xc_sr_receiver *r)
     xc_sr__receiver_phase(r, XC_SR_PHASE_POSTCOPY);
     while ( !rc && r->missing.count && !r->ended )
         rc = turn_or_stall(r, &seen, &deadline_us);
-    /* Whatever else it was, nothing more is wanted from the peer. */
+    /* Whatever else it was, nothing more is wanted from the peer.  Where that
+     * cannot be recorded the source waits, with its copy, until it can. */
     if ( r->missing.count == 0 )
-        return 0;
+        return record_owner(r, r->stats->abandoned ? XC_SR_OWNER_ENDED
+                                                   : XC_SR_OWNER_FINISHED);
     if ( !rc )
         return xc_sr__receiver_fail(r, -EPROTO,
                                     "END with %llu pages still missing",
@@ -337,18 +339,15 @@ static int say_stats(struct xc_sr_receiver *r)
 }
 
 /*
- * Every page is in, or the guest has ended: from here on the peer is not
- * needed, and nothing that happens to the connection is a failure.
+ * Every page is in, or the guest has ended, and that is recorded: from here on
+ * the peer is not needed, and nothing that happens to the connection is a
+ * failure.
  */
 static int finish(struct xc_sr_receiver *r)
 {
     uint64_t deadline_us;
-    int rc = record_owner(r, r->stats->abandoned ? XC_SR_OWNER_ENDED
-                                                 : XC_SR_OWNER_FINISHED);
+    int rc = say_stats(r);
 
-    if ( rc )
-        return rc;
-    rc = say_stats(r);
     if ( rc )
         return rc;
     xc_sr__write_empty(&r->writer, XC_SR_REC_POSTCOPY_COMPLETE);

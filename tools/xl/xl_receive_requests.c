@@ -122,10 +122,11 @@ static void on_lost(void *ctx, const char *why)
     if ( !first )
         xl_error("`%s` could not be taken up again: %s", name, why);
     else if ( a->owner == XC_SR_OWNER_OWNER )
-        xl_error("the connection of `%s` is lost: %s; it runs here with pages "
-                 "missing and waits for `xl migrate-recover %s HOST` at its "
-                 "source",
-                 name, why, name);
+        xl_error(
+            "the connection of `%s` is lost: %s; it runs here with the "
+            "pages it has and waits for `xl migrate-recover %s HOST` at its "
+            "source",
+            name, why, name);
     else
         xl_error("the connection of `%s` is lost: %s; it is loaded here and "
                  "waits for its source",
