@@ -86,6 +86,31 @@ START_TEST(the_last_record_is_the_one_that_is_read)
 }
 END_TEST
 
+/* Whether it can be written is found out without touching the one there is. */
+START_TEST(a_record_is_tried_beforehand)
+{
+    struct xl_journal j = { .dir_fd = -1 };
+    struct xl_journal_record r;
+    uint8_t session[16] = { 1 };
+    char path[128];
+
+    ck_assert_int_eq(xl_journal_open(&j, dir, "g", true), 0);
+    j.durable = true;
+    ck_assert_int_eq(xl_journal_try(&j), 0);
+    ck_assert_uint_eq(files_in_dir(), 0);
+    ck_assert_int_eq(xl_journal_put(&j, XC_SR_OWNER_COMMITTED, session, 7), 0);
+    ck_assert_int_eq(xl_journal_try(&j), 0);
+    snprintf(path, sizeof(path), "%s/g.migration.new", dir);
+    ck_assert_int_eq(mkdir(path, 0700), 0); /* no room for a record there */
+    ck_assert_int_eq(xl_journal_try(&j), -EISDIR);
+    ck_assert_int_eq(xl_journal_put(&j, XC_SR_OWNER_DONE, session, 7), -EISDIR);
+    ck_assert_int_eq(xl_journal_read(dir, "g", &r), 0);
+    ck_assert_int_eq(r.owner, XC_SR_OWNER_COMMITTED);
+    ck_assert_uint_eq(r.epoch, 7);
+    xl_journal_close(&j);
+}
+END_TEST
+
 START_TEST(every_owner_is_read_back)
 {
     struct xl_journal j = { .dir_fd = -1 };
@@ -345,6 +370,7 @@ int main(void)
     tcase_add_checked_fixture(t, make_dir, remove_dir);
     tcase_set_timeout(t, 30);
     tcase_add_test(t, the_last_record_is_the_one_that_is_read);
+    tcase_add_test(t, a_record_is_tried_beforehand);
     tcase_add_test(t, every_owner_is_read_back);
     tcase_add_test(t, what_was_noted_of_a_guest_is_read_back);
     tcase_add_test(t, settled_and_abandoned_records_are_told_apart);

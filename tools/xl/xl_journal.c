@@ -85,17 +85,16 @@ static int write_record(FILE *out, const struct xl_journal *journal,
     return rc;
 }
 
-int xl_journal_put(void *ctx, enum xc_sr_owner owner, const uint8_t session[16],
-                   uint64_t epoch)
+/* Beside the one that counts; what could not be written is not left there. */
+static int write_beside(const struct xl_journal *journal, const char *file,
+                        enum xc_sr_owner owner, const uint8_t session[16],
+                        uint64_t epoch)
 {
-    struct xl_journal *journal = ctx;
-    char temporary[XL_JOURNAL_NAME_LEN + 8];
+    int rc, fd = openat(journal->dir_fd, file,
+                        O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                        0600);
     FILE *out;
-    int fd, rc;
 
-    snprintf(temporary, sizeof(temporary), "%s.new", journal->file);
-    fd = openat(journal->dir_fd, temporary,
-                O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if ( fd < 0 )
         return -errno;
     out = fdopen(fd, "w");
@@ -112,10 +111,44 @@ int xl_journal_put(void *ctx, enum xc_sr_owner owner, const uint8_t session[16],
         if ( fclose(out) && !rc )
             rc = -errno;
     }
-    if ( !rc &&
-         renameat(journal->dir_fd, temporary, journal->dir_fd, journal->file) )
+    if ( rc )
+        unlinkat(journal->dir_fd, file, 0);
+    return rc;
+}
+
+static void name_beside(const struct xl_journal *journal,
+                        char name[XL_JOURNAL_NAME_LEN + 8])
+{
+    snprintf(name, XL_JOURNAL_NAME_LEN + 8, "%s.new", journal->file);
+}
+
+int xl_journal_try(const struct xl_journal *journal)
+{
+    static const uint8_t no_session[16];
+    char temporary[XL_JOURNAL_NAME_LEN + 8];
+    int rc;
+
+    name_beside(journal, temporary);
+    rc = write_beside(journal, temporary, XC_SR_OWNER_NONE, no_session, 0);
+    if ( !rc && unlinkat(journal->dir_fd, temporary, 0) )
         rc = -errno;
-    if ( !rc && journal->durable && fsync(journal->dir_fd) )
+    return rc;
+}
+
+int xl_journal_put(void *ctx, enum xc_sr_owner owner, const uint8_t session[16],
+                   uint64_t epoch)
+{
+    struct xl_journal *journal = ctx;
+    char temporary[XL_JOURNAL_NAME_LEN + 8];
+    int rc;
+
+    name_beside(journal, temporary);
+    rc = write_beside(journal, temporary, owner, session, epoch);
+    if ( rc )
+        return rc;
+    if ( renameat(journal->dir_fd, temporary, journal->dir_fd, journal->file) )
+        rc = -errno;
+    else if ( journal->durable && fsync(journal->dir_fd) )
         rc = -errno;
     if ( rc )
         unlinkat(journal->dir_fd, temporary, 0);

@@ -51,6 +51,9 @@ void xl_journal_close(struct xl_journal *journal);
 int xl_journal_put(void *ctx, enum xc_sr_owner owner, const uint8_t session[16],
                    uint64_t epoch);
 
+/* Whether a record could be written now, where there is no telling later. */
+int xl_journal_try(const struct xl_journal *journal);
+
 /* Settled: the record goes.  0 also when there was none. */
 int xl_journal_remove(struct xl_journal *journal);
 

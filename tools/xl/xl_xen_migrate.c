@@ -79,7 +79,8 @@ int xl_xen_migration_take_hold(struct xl_xen_migration *x)
         xl_error("another migration of `%s` is under way; `xl migrate-status "
                  "%s` shows it",
                  x->name, x->name);
-    if ( rc )
+    /* A full disk is found before the guest stands still for it. */
+    if ( rc || xl_xen_record_try(&x->record) )
         return XL_EXIT_FAILED;
     x->record.journal.domid = x->domain.domid;
     xl_xen_store_set(x->record.store, "domid", "%u", x->domain.domid);

@@ -152,6 +152,8 @@ static int make_room(struct xl_xen_receiver *r)
                  r->name);
     r->arrival.name = r->name;
     if ( !rc )
+        rc = xl_xen_record_try(&r->record);
+    if ( !rc )
     {
         rc = xl_arrival_open(&r->arrival, xl_xen_place(false), uuid);
         if ( rc )

@@ -132,6 +132,16 @@ int xl_xen_record_open(struct xl_xen_record *record, const char *uuid,
     return 0;
 }
 
+int xl_xen_record_try(const struct xl_xen_record *record)
+{
+    int rc = xl_journal_try(&record->journal);
+
+    if ( rc )
+        xl_error("cannot keep a record in %s: %s",
+                 xl_xen_place(record->journal.at_source), strerror(-rc));
+    return rc;
+}
+
 int xl_xen_record_put(void *ctx, enum xc_sr_owner owner,
                       const uint8_t session[16], uint64_t epoch)
 {

@@ -38,6 +38,9 @@ const char *xl_xen_place(bool at_source);
 int xl_xen_record_open(struct xl_xen_record *record, const char *uuid,
                        const char *name, bool at_source);
 
+/* Whether the disk would take a record now; what it says has been reported. */
+int xl_xen_record_try(const struct xl_xen_record *record);
+
 /* A process has hold of it.  The number in a record can be another process's
  * by now, after a reboot above all. */
 bool xl_xen_record_is_held(const char *uuid, bool at_source);
