@@ -90,13 +90,14 @@ int xl_xen_rename(libxl_ctx *ctx, uint32_t domid, const char *from,
 struct xl_migrate_args;
 
 /*
- * The configuration that travels: the domain's own, or -C's.  0 or an exit
+ * The configuration that travels: the domain's own, or -C's with the domain's
+ * UUID.  0 or an exit
  * status after a line.  *json_r is malloc'd; config_r is initialised by the
  * caller and disposed of by him.
  */
 int xl_xen_config_get(libxl_ctx *ctx, const struct xl_migrate_args *args,
-                      uint32_t domid, libxl_domain_config *config_r,
-                      char **json_r);
+                      const struct xl_xen_domain *domain,
+                      libxl_domain_config *config_r, char **json_r);
 
 /* What came with xl's header.  -EINVAL after a line. */
 int xl_xen_config_parse(libxl_ctx *ctx, const char *json, size_t len,

@@ -117,9 +117,10 @@ static int read_file(libxl_ctx *ctx, const char *file,
 }
 
 int xl_xen_config_get(libxl_ctx *ctx, const struct xl_migrate_args *args,
-                      uint32_t domid, libxl_domain_config *config_r,
-                      char **json_r)
+                      const struct xl_xen_domain *domain,
+                      libxl_domain_config *config_r, char **json_r)
 {
+    uint32_t domid = domain->domid;
     int rc = 0;
 
     if ( args->config_file )
@@ -133,6 +134,8 @@ int xl_xen_config_get(libxl_ctx *ctx, const struct xl_migrate_args *args,
     }
     if ( rc )
         return rc;
+    /* Whatever a file says: both sides know the migration by it. */
+    libxl_uuid_copy(ctx, &config_r->c_info.uuid, &domain->info.uuid);
     config_r->c_info.domid = args->keep_domid ? domid : (uint32_t)INVALID_DOMID;
     *json_r = libxl_domain_config_to_json(ctx, config_r);
     if ( *json_r )

@@ -75,7 +75,7 @@ static int check_config(struct xl_xen_migration *x)
     int status;
 
     libxl_domain_config_init(&config);
-    status = xl_xen_config_get(x->ctx, &x->m.args, x->domain.domid, &config,
+    status = xl_xen_config_get(x->ctx, &x->m.args, &x->domain, &config,
                                &x->config_json);
     /* An HVM guest without drivers of its own is suspended from outside. */
     if ( !status && x->domain.info.paused &&
