@@ -106,18 +106,25 @@ int xl_xen_config_parse(libxl_ctx *ctx, const char *json, size_t len,
 /* ---- xl_xen_conf.c ---- */
 
 /*
- * xl's own lock file, which every xl takes to count free memory and create a
- * domain.  Waits at most timeout_us; -ETIMEDOUT after a line that says who
- * has it.  *fd_r: close() releases it.
+ * Until when a receiver may look for room for its guest, if its sender waits
+ * for timeout_us from now: so that there is time to say why it found none.
  */
-int xl_xen_lock(uint64_t timeout_us, int *fd_r);
+uint64_t xl_xen_room_deadline_us(uint64_t timeout_us);
+
+/*
+ * xl's own lock file, which every xl takes to count free memory and create a
+ * domain.  -ETIMEDOUT after a line that says who has it.  *fd_r: close()
+ * releases it.
+ */
+int xl_xen_lock(uint64_t deadline_us, int *fd_r);
 
 /* Whether dom0 gives memory back for a new domain, by xl.conf. */
 bool xl_xen_may_balloon(libxl_ctx *ctx);
 
 /* As stock xl: balloons dom0 down, where xl.conf lets it, until config fits.
  * The lock is held.  -ENOMEM after a line. */
-int xl_xen_free_memory(libxl_ctx *ctx, libxl_domain_config *config);
+int xl_xen_free_memory(libxl_ctx *ctx, libxl_domain_config *config,
+                       uint64_t deadline_us);
 
 /* ---- xl_xen_monitor.c ---- */
 

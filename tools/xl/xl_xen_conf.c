@@ -5,7 +5,8 @@
  * domains are created, and balloons dom0 down where the administrator lets it.
  *
  * Called by the receiver before libxl creates a domain, and by the monitor
- * before it starts one again.
+ * before it starts one again.  Both say until when; a receiver's sender waits,
+ * and is to hear from it why it gives up.
  */
 #include "xl_xen.h"
 
@@ -89,10 +90,14 @@ static void tell_holder(int fd, const char *file)
              (int)lock.l_pid);
 }
 
-int xl_xen_lock(uint64_t timeout_us, int *fd_r)
+uint64_t xl_xen_room_deadline_us(uint64_t timeout_us)
+{
+    return xl_now_us() + timeout_us / 4 * 3;
+}
+
+int xl_xen_lock(uint64_t deadline_us, int *fd_r)
 {
     const struct timespec pause = { .tv_nsec = LOCK_POLL_NS };
-    uint64_t deadline_us = xl_now_us() + timeout_us;
     struct conf conf;
     int fd;
 
@@ -158,12 +163,25 @@ bool xl_xen_may_balloon(libxl_ctx *ctx)
            (conf.autoballoon == AUTOBALLOON_AUTO && !is_dom0_size_given(ctx));
 }
 
-static int balloon(libxl_ctx *ctx, uint64_t need_kb)
+/* Whole seconds of what is left, the last one always. */
+static int balloon_wait_s(uint64_t deadline_us)
+{
+    uint64_t now_us = xl_now_us();
+    uint64_t left_s =
+        now_us < deadline_us ? (deadline_us - now_us) / 1000000 : 0;
+
+    return left_s < 1                ? 1
+           : left_s > BALLOON_WAIT_S ? BALLOON_WAIT_S
+                                     : (int)left_s;
+}
+
+static int balloon(libxl_ctx *ctx, uint64_t need_kb, uint64_t deadline_us)
 {
     uint64_t free_kb = 0;
+    bool in_time = true;
     int tries;
 
-    for ( tries = 0; tries < BALLOON_TRIES; tries++ )
+    for ( tries = 0; in_time && tries < BALLOON_TRIES; tries++ )
     {
         if ( libxl_get_free_memory(ctx, &free_kb) )
             return -EIO;
@@ -172,20 +190,24 @@ static int balloon(libxl_ctx *ctx, uint64_t need_kb)
         if ( libxl_set_memory_target(ctx, 0, (int64_t)(free_kb - need_kb), 1,
                                      0) )
             break;
-        if ( !libxl_wait_for_free_memory(ctx, 0, need_kb, BALLOON_WAIT_S) )
+        if ( !libxl_wait_for_free_memory(ctx, 0, need_kb,
+                                         balloon_wait_s(deadline_us)) )
             return 0;
+        in_time = xl_now_us() < deadline_us;
         /* It has no more to give. */
-        if ( libxl_wait_for_memory_target(ctx, 0, 1) )
+        if ( in_time && libxl_wait_for_memory_target(ctx, 0, 1) )
             break;
     }
     xl_error("the domain needs %llu MiB; only %llu MiB are free, and dom0 "
-             "gives back no more",
+             "gives back %s",
              (unsigned long long)(need_kb >> 10),
-             (unsigned long long)(free_kb >> 10));
+             (unsigned long long)(free_kb >> 10),
+             in_time ? "no more" : "too slowly (--timeout)");
     return -ENOMEM;
 }
 
-int xl_xen_free_memory(libxl_ctx *ctx, libxl_domain_config *config)
+int xl_xen_free_memory(libxl_ctx *ctx, libxl_domain_config *config,
+                       uint64_t deadline_us)
 {
     uint64_t need_kb = 0;
     int rc;
@@ -195,7 +217,7 @@ int xl_xen_free_memory(libxl_ctx *ctx, libxl_domain_config *config)
     if ( libxl_domain_need_memory(ctx, config, INVALID_DOMID, &need_kb) )
         rc = -EIO;
     else
-        rc = balloon(ctx, need_kb);
+        rc = balloon(ctx, need_kb, deadline_us);
     if ( rc == -EIO )
         xl_error("cannot find out how much memory the domain needs: %s",
                  xl_xen_complaint());

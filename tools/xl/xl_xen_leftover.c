@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "xl_control.h"
+#include "xl_transport.h"
 #include "xl_xen_record.h"
 
 /* Somebody may be creating a domain. */
@@ -111,7 +112,7 @@ int xl_xen_leftover_remove(libxl_ctx *ctx, const struct xl_xen_domain *domain,
 
     rc = xl_xen_record_open(&record, domain->uuid, domain->name, false);
     if ( !rc )
-        rc = xl_xen_lock(LOCK_TIMEOUT_US, &lock_fd);
+        rc = xl_xen_lock(xl_now_us() + LOCK_TIMEOUT_US, &lock_fd);
     if ( !rc )
     {
         rc = xl_xen_record_fence(&record);

@@ -169,14 +169,15 @@ static int rename_old(struct monitor *m)
 
 static int create_again(struct monitor *m)
 {
+    uint64_t deadline_us = xl_now_us() + LOCK_TIMEOUT_US;
     int lock_fd = -1, rc;
 
     /* It need not get the number it was moved with. */
     m->config.c_info.domid = INVALID_DOMID;
-    rc = xl_xen_lock(LOCK_TIMEOUT_US, &lock_fd);
+    rc = xl_xen_lock(deadline_us, &lock_fd);
     if ( rc )
         return rc;
-    rc = xl_xen_free_memory(m->ctx, &m->config);
+    rc = xl_xen_free_memory(m->ctx, &m->config, deadline_us);
     if ( !rc &&
          libxl_domain_create_new(m->ctx, &m->config, &m->domid, NULL, NULL) )
         rc = -EIO;
@@ -211,7 +212,7 @@ static int soft_reset(struct monitor *m)
     int lock_fd = -1, rc = wait_for_pages(m);
 
     if ( !rc )
-        rc = xl_xen_lock(LOCK_TIMEOUT_US, &lock_fd);
+        rc = xl_xen_lock(xl_now_us() + LOCK_TIMEOUT_US, &lock_fd);
     if ( rc )
         return rc;
     if ( libxl_domain_soft_reset(m->ctx, &m->config, m->domid, NULL, NULL) )

@@ -25,8 +25,6 @@
 #include "xl_signals.h"
 #include "xl_transport.h"
 
-/* Somebody else may be creating a large domain. */
-#define LOCK_TIMEOUT_US     UINT64_C(300000000)
 #define COURTESY_TIMEOUT_US UINT64_C(5000000)
 /* A receiver that gives up destroys its guest. */
 #define GIVE_WAY_US         UINT64_C(20000000)
@@ -119,7 +117,8 @@ static int clear_stale(struct xl_xen_receiver *r)
 }
 
 /* A receiver that only waits for a source which comes again gives up. */
-static int take_record(struct xl_xen_receiver *r, const char *uuid)
+static int take_record(struct xl_xen_receiver *r, const char *uuid,
+                       uint64_t room_deadline_us)
 {
     const struct timespec pause = { .tv_nsec = 50000000 };
     uint64_t deadline_us = xl_now_us() + GIVE_WAY_US;
@@ -131,6 +130,8 @@ static int take_record(struct xl_xen_receiver *r, const char *uuid)
                         sizeof(answer)) ||
          strcmp(answer, "ok") )
         return rc;
+    if ( deadline_us > room_deadline_us )
+        deadline_us = room_deadline_us;
     while ( rc == -EBUSY && xl_now_us() < deadline_us )
     {
         (void)nanosleep(&pause, NULL);
@@ -140,13 +141,16 @@ static int take_record(struct xl_xen_receiver *r, const char *uuid)
     return rc;
 }
 
+/* Somebody else may be creating a large domain, and dom0 give memory back
+ * slowly; the sender waits as long as --timeout says. */
 static int make_room(struct xl_xen_receiver *r)
 {
+    uint64_t deadline_us = xl_xen_room_deadline_us(r->timeout_us);
     char uuid[XL_XEN_UUID_LEN];
     int rc;
 
     xl_xen_uuid_text(&r->config.c_info.uuid, uuid);
-    rc = take_record(r, uuid);
+    rc = take_record(r, uuid, deadline_us);
     if ( rc == -EBUSY )
         xl_error("another migration of `%s` to this host is under way",
                  r->name);
@@ -164,11 +168,11 @@ static int make_room(struct xl_xen_receiver *r)
     if ( !rc )
         rc = check_incoming(r);
     if ( !rc )
-        rc = xl_xen_lock(LOCK_TIMEOUT_US, &r->lock_fd);
+        rc = xl_xen_lock(deadline_us, &r->lock_fd);
     if ( !rc )
         rc = clear_stale(r);
     if ( !rc )
-        rc = xl_xen_free_memory(r->ctx, &r->config);
+        rc = xl_xen_free_memory(r->ctx, &r->config, deadline_us);
     return rc;
 }
 
