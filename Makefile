@@ -15,6 +15,9 @@ MAKEFLAGS   += --no-builtin-rules
 .DEFAULT_GOAL := all
 
 BUILD ?= build
+# The same directory is the same name however it is called: what a file was
+# made from stands in its .d by this name.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(abspath $(BUILD)))
 
 # Goals that need no configuration, and those that may install packages.
 PLAIN_GOALS   := help clean distclean deps
