@@ -83,6 +83,7 @@ setup()
     trap cleanup EXIT
     trap 'exit 129' HUP
     trap 'exit 130' INT
+    trap 'exit 131' QUIT
     trap 'exit 143' TERM
 }
 

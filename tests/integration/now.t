@@ -41,13 +41,31 @@ assert_stayed "$A" "$B" g
 destroy_all
 end
 
-for signal in INT TERM
+for signal in INT QUIT TERM
 do
     begin "SIG$signal before the switch leaves the guest at the source"
     start_endless --postcopy
     kill -"$signal" "$MIG_PID"
     await "$MIG_PID" 20
-    expect "exit code is $RC" [ "$RC" = 1 -o "$RC" = 130 -o "$RC" = 143 ]
+    expect "exit code is $RC" [ "$RC" = 1 -o "$RC" = 130 -o "$RC" = 131 -o "$RC" = 143 ]
+    assert_stayed "$A" "$B" g
+    destroy_all
+    end
+done
+
+# What is typed at a terminal reaches the carrier, too: an ssh, say.
+for signal in INT QUIT
+do
+    begin "SIG$signal to all that stand in the terminal is a wish, not a lost connection"
+    create_guest "$A" g 32 2 random
+    migrate_bg "$A" "$XL --local $B migrate-receive; exit" g -s '' --postcopy \
+        --bandwidth 20 --precopy-iterations 100000 --progress=json
+    expect "pre-copy does not get to its second round" wait_until 20 in_round 2
+    # shellcheck disable=SC2046 # the children's numbers are words
+    kill -"$signal" $(cat "/proc/$MIG_PID/task/$MIG_PID/children") "$MIG_PID"
+    await "$MIG_PID" 20
+    expect_eq "exit code" "$RC" 1
+    expect_match "the sender" "$(cat "$T/mig.err")" 'given up on request; it runs here'
     assert_stayed "$A" "$B" g
     destroy_all
     end

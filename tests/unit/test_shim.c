@@ -240,7 +240,7 @@ START_TEST(ends_at_once_when_libxl_gives_up)
 }
 END_TEST
 
-/* Control-C in the terminal of xl reaches it as well. */
+/* Control-C or control-\ in the terminal of xl reaches it as well. */
 START_TEST(stays_when_the_terminal_signals)
 {
     const struct libxl_postcopy__message suspend = { .number =
@@ -251,6 +251,7 @@ START_TEST(stays_when_the_terminal_signals)
     ck_assert_int_eq(accept_shim(), 0);
     ck_assert_int_eq(libxl_postcopy__shim_send(&shim, &suspend, SOON), 0);
     ck_assert_int_eq(kill(libxl.pid, SIGINT), 0);
+    ck_assert_int_eq(kill(libxl.pid, SIGQUIT), 0);
     ck_assert_int_eq(kill(libxl.pid, SIGHUP), 0);
     read_message(&got);
     answer(1);

@@ -10,7 +10,7 @@
 
 #include "xl_signals.h"
 
-static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+static const int signals[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP };
 
 START_TEST(test_a_signal_is_a_request)
 {
@@ -46,8 +46,8 @@ int main(void)
     SRunner *runner;
     int failed;
 
-    tcase_add_loop_test(tc, test_a_signal_is_a_request, 0, 3);
-    tcase_add_loop_test(tc, test_an_ignored_signal_stays_so, 0, 3);
+    tcase_add_loop_test(tc, test_a_signal_is_a_request, 0, 4);
+    tcase_add_loop_test(tc, test_an_ignored_signal_stays_so, 0, 4);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -47,6 +47,7 @@ static void reset_signals(void)
     /* A terminal's reach everybody in it; what they mean the engine's process
      * decides, and libxl cannot lose its helper while it suspends a guest. */
     (void)signal(SIGINT, SIG_IGN);
+    (void)signal(SIGQUIT, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
 }
 

@@ -46,6 +46,10 @@ int xl_signals_init(int *fd_r)
         return -errno;
     signal_fd = fds[1];
     rc = catch ( SIGINT );
+    /* As impatient as that may be: half a migration helps nobody, and whoever
+     * means it has SIGKILL. */
+    if ( !rc )
+        rc = catch ( SIGQUIT );
     if ( !rc )
         rc = catch ( SIGTERM );
     /* A terminal that goes takes no guest with it that has been handed over. */

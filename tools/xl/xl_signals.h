@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * xl_signals.h: SIGINT, SIGTERM and SIGHUP as readable octets.
+ * xl_signals.h: SIGINT, SIGQUIT, SIGTERM and SIGHUP as readable octets.
  */
 #ifndef XL_SIGNALS_H
 #define XL_SIGNALS_H

@@ -93,9 +93,11 @@ static void run_child(const struct xl_target *target,
                       const int fds[2])
 {
     signal(SIGPIPE, SIG_DFL);
-    /* Ctrl-C, or the end of the terminal, reaches every process of it; what it
-     * means is our decision, and an ssh that died of it could not carry that. */
+    /* Ctrl-C, ctrl-\, or the end of the terminal, reaches every process of it;
+     * what it means is our decision, and an ssh that died of it could not carry
+     * that. */
     signal(SIGINT, SIG_IGN);
+    signal(SIGQUIT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     if ( dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 )
         _exit(126);
