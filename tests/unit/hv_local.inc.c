@@ -54,6 +54,40 @@ static void empty_dir(void)
     rmdir(dir);
 }
 
+/* ---- What was said ------------------------------------------------------------ */
+
+static char last_error[512];
+
+static void keep_error(void *ctx, enum xc_sr_log_level level, const char *text)
+{
+    (void)ctx;
+    if ( level == XC_SR_LOG_ERROR )
+        snprintf(last_error, sizeof(last_error), "%s", text);
+}
+
+static const
+    __attribute__((unused)) struct xc_sr_log log_to = { .write = keep_error };
+
+static __attribute__((unused)) unsigned int open_fds(int64_t pid)
+{
+    char path[64];
+    unsigned int nr = 0;
+    DIR *d;
+
+    snprintf(path, sizeof(path), "/proc/%" PRIi64 "/fd", pid);
+    d = opendir(path);
+    ck_assert_ptr_nonnull(d);
+    while ( readdir(d) )
+        nr++;
+    closedir(d);
+    return nr;
+}
+
+static __attribute__((unused)) void assert_said(const char *part)
+{
+    ck_assert_msg(strstr(last_error, part), "not \"%s\": %s", part, last_error);
+}
+
 /* ---- Tools -------------------------------------------------------------------- */
 
 static __attribute__((unused)) struct xc_sr_local_config config_of(
