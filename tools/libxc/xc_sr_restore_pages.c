@@ -208,6 +208,21 @@ static int start_record(struct xc_sr_receiver *r, const struct xc_sr_event *ev)
     return 0;
 }
 
+/*
+ * The guest gave the page up: nothing will come.  One that was announced is
+ * paged out here, and would stay so for good where nobody waits for it any
+ * more; it becomes what a page is that was given up later, in the push.
+ */
+static int note_hole(struct xc_sr_receiver *r, uint64_t pfn)
+{
+    if ( !xc_sr__pageset_has(&r->missing, pfn) )
+        return 0;
+    if ( !xc_sr__pageset_remove(&r->stuck, pfn) )
+        return load_missing(r, &pfn, 1, NULL);
+    xc_sr__pageset_remove(&r->missing, pfn);
+    return xc_sr__receiver_page_settled(r, pfn);
+}
+
 static int note_entries(struct xc_sr_receiver *r, const struct xc_sr_event *ev)
 {
     for ( uint64_t i = 0; i < ev->count; i++ )
@@ -228,10 +243,8 @@ static int note_entries(struct xc_sr_receiver *r, const struct xc_sr_event *ev)
             r->pending[r->nr_pending++] = pfn;
             continue;
         }
-        /* It became a hole since it was announced: nothing will come. */
-        xc_sr__pageset_remove(&r->missing, pfn);
-        xc_sr__pageset_remove(&r->stuck, pfn);
-        if ( ptype == XC_SR_PTYPE_XALLOC )
+        rc = note_hole(r, pfn);
+        if ( !rc && ptype == XC_SR_PTYPE_XALLOC )
             rc = populate(r, &pfn, 1);
         if ( rc )
             return rc;
