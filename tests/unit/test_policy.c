@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * test_policy.c: the policy, the window and the out-queue: situations and
- * what is decided in them.
+ * test_policy.c: the policy, the window, the rate and the out-queue: situations
+ * and what is decided in them.
  */
 #include <check.h>
 #include <errno.h>
@@ -194,6 +194,70 @@ START_TEST(test_outq_order_and_bounds)
 }
 END_TEST
 
+/* All that may go out now, as the engine sends it. */
+static uint64_t send_all(struct xc_sr_rate *rate, uint64_t now_us,
+                         uint64_t *until_us)
+{
+    uint64_t sent = 0;
+
+    while ( xc_sr__rate_allows(rate, now_us, until_us) )
+    {
+        uint64_t octets = xc_sr__rate_pages(rate, 16) * XC_SR_PAGE_SIZE;
+
+        xc_sr__rate_charge(rate, octets);
+        sent += octets;
+        ck_assert_uint_le(sent, 100 * MB);
+    }
+    return sent;
+}
+
+/* A loop that always comes so much later than it wanted to. */
+static const struct
+{
+    uint64_t bytes_per_s;
+    uint64_t late_us;
+} lates[] = {
+    { 2 * MB, 0 },      { 2 * MB, 1000 },     { 2 * MB, 60000 },
+    { 2 * MB, 190000 }, { 20000, 150000 },    { 100 * MB, 30000 },
+    { 1000 * MB, 100 }, { 100 * MB, 190000 },
+};
+
+START_TEST(test_a_late_loop_gets_what_was_promised)
+{
+    uint64_t now_us = 123456789, end_us = now_us + 20000000, sent = 0;
+    uint64_t wanted = 20 * lates[_i].bytes_per_s;
+    struct xc_sr_rate rate;
+
+    xc_sr__rate_start(&rate, lates[_i].bytes_per_s);
+    while ( now_us < end_us )
+    {
+        uint64_t until_us = UINT64_MAX;
+
+        sent += send_all(&rate, now_us, &until_us);
+        ck_assert_uint_gt(until_us, now_us);
+        now_us = until_us + lates[_i].late_us;
+    }
+    ck_assert_uint_ge(sent, wanted / 100 * 95);
+    ck_assert_uint_le(sent, wanted / 100 * 101 + 2 * XC_SR_PAGE_SIZE);
+}
+END_TEST
+
+/* However long nothing was sent, a while's worth follows at once. */
+START_TEST(test_a_burst_is_bounded)
+{
+    uint64_t until_us = 0;
+    struct xc_sr_rate rate;
+
+    xc_sr__rate_start(&rate, 10 * MB);
+    ck_assert_uint_eq(send_all(&rate, 1000, &until_us), 0);
+    ck_assert_uint_le(send_all(&rate, UINT64_MAX / 2, &until_us),
+                      10 * MB / 4 + XC_SR_PAGE_SIZE);
+    /* Nothing is left of what was earned at another rate. */
+    xc_sr__rate_start(&rate, 1 * MB);
+    ck_assert_uint_eq(send_all(&rate, UINT64_MAX / 2 + 10000000, &until_us), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("policy");
@@ -204,6 +268,9 @@ int main(void)
     tcase_add_loop_test(tc, test_decisions, 0, XC_SR_ARRAY_SIZE(cases));
     tcase_add_test(tc, test_window_bounds);
     tcase_add_test(tc, test_window_follows_link);
+    tcase_add_loop_test(tc, test_a_late_loop_gets_what_was_promised, 0,
+                        XC_SR_ARRAY_SIZE(lates));
+    tcase_add_test(tc, test_a_burst_is_bounded);
     tcase_add_test(tc, test_outq_order_and_bounds);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);

@@ -45,14 +45,6 @@
 #define XC_SR_RESUME_WINDOWS     3u
 #define XC_SR_RESUME_OLDER_PAGES 1024u
 
-/* A token bucket over bulk octets; rate 0: no limit. */
-struct xc_sr_rate
-{
-    uint64_t bytes_per_s;
-    uint64_t credit;
-    uint64_t at_us;
-};
-
 struct xc_sr_sender
 {
     const struct xc_sr_save_params *params;
@@ -178,12 +170,6 @@ void xc_sr__sender_report(struct xc_sr_sender *s, uint64_t now_us);
 /* Sums up; also who owns the guest. */
 void xc_sr__sender_finish_stats(struct xc_sr_sender *s);
 void xc_sr__sender_phase(struct xc_sr_sender *s, enum xc_sr_phase phase);
-/* May a bulk record go out under the rate limit?  *wait_until_us if not. */
-bool xc_sr__rate_allows(struct xc_sr_rate *rate, uint64_t now_us,
-                        uint64_t *wait_until_us);
-/* How many pages a bulk record may hold now, at least one. */
-unsigned int xc_sr__rate_pages(const struct xc_sr_rate *rate);
-void xc_sr__rate_charge(struct xc_sr_rate *rate, uint64_t octets);
 
 /* ---- xc_sr_save_batch.c ---- */
 

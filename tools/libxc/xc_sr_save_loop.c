@@ -47,47 +47,6 @@ void xc_sr__sender_phase(struct xc_sr_sender *s, enum xc_sr_phase phase)
 
 /* ---- The loop -------------------------------------------------------------- */
 
-bool xc_sr__rate_allows(struct xc_sr_rate *rate, uint64_t now_us,
-                        uint64_t *wait_until_us)
-{
-    /* A fiftieth of a second of credit at most: bursts stay short. */
-    uint64_t cap = rate->bytes_per_s / 50 + XC_SR_PAGE_SIZE;
-    uint64_t earned;
-
-    if ( rate->bytes_per_s == 0 )
-        return true;
-    if ( rate->at_us == 0 )
-        rate->at_us = now_us;
-    earned = (now_us - rate->at_us) * rate->bytes_per_s / 1000000u;
-    if ( earned )
-    {
-        rate->credit =
-            rate->credit + earned > cap ? cap : rate->credit + earned;
-        rate->at_us = now_us;
-    }
-    if ( rate->credit >= XC_SR_PAGE_SIZE )
-        return true;
-    *wait_until_us =
-        now_us +
-        (XC_SR_PAGE_SIZE - rate->credit) * 1000000u / rate->bytes_per_s + 1;
-    return false;
-}
-
-/* Never more than has been earned: a debt would be silence on the wire. */
-unsigned int xc_sr__rate_pages(const struct xc_sr_rate *rate)
-{
-    uint64_t pages = rate->credit / XC_SR_PAGE_SIZE;
-
-    if ( rate->bytes_per_s == 0 || pages >= XC_SR_BULK_PAGES )
-        return XC_SR_BULK_PAGES;
-    return pages ? (unsigned int)pages : 1;
-}
-
-void xc_sr__rate_charge(struct xc_sr_rate *rate, uint64_t octets)
-{
-    rate->credit -= octets < rate->credit ? octets : rate->credit;
-}
-
 int xc_sr__sender_queue(struct xc_sr_sender *s)
 {
     int rc = s->writer.error;

@@ -43,7 +43,7 @@ static int send_some(struct xc_sr_sender *s, struct xc_sr_pageset *set,
 {
     uint64_t pfns[XC_SR_BULK_PAGES];
     uint64_t before = s->queued_total;
-    unsigned int nr = 0, most = xc_sr__rate_pages(&s->rate);
+    unsigned int nr = 0, most = xc_sr__rate_pages(&s->rate, XC_SR_BULK_PAGES);
     int rc;
 
     xc_sr__hv_look_ahead(s->hv, set, *pfn);
@@ -224,7 +224,7 @@ int xc_sr__sender_precopy(struct xc_sr_sender *s,
         return xc_sr__sender_fail(s, rc, "cannot log dirty pages: %s",
                                   strerror(-rc));
     s->dirty_log_on = true;
-    s->rate.bytes_per_s = s->params->max_bandwidth_bytes_per_s;
+    xc_sr__rate_start(&s->rate, s->params->max_bandwidth_bytes_per_s);
     xc_sr__pageset_fill(&s->todo);
     rc = drop_holes(s);
     if ( rc )
@@ -235,7 +235,7 @@ int xc_sr__sender_precopy(struct xc_sr_sender *s,
         if ( rc )
             return rc;
     }
-    s->rate.bytes_per_s = 0; /* the guest is about to wait for us */
+    xc_sr__rate_start(&s->rate, 0); /* the guest is about to wait for us */
     *decision_r = decision;
     return 0;
 }

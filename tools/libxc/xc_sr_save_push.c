@@ -45,7 +45,7 @@ static int send_bulk(struct xc_sr_sender *s)
 {
     uint64_t pfns[XC_SR_BULK_PAGES];
     uint64_t before = s->queued_total;
-    unsigned int nr = 0, most = xc_sr__rate_pages(&s->rate);
+    unsigned int nr = 0, most = xc_sr__rate_pages(&s->rate, XC_SR_BULK_PAGES);
     int rc;
 
     xc_sr__hv_look_ahead(s->hv, &s->owed, s->cursor);
@@ -155,8 +155,7 @@ int xc_sr__sender_push(struct xc_sr_sender *s)
     if ( s->version < 3 )
         xc_sr__sender_phase(s, XC_SR_PHASE_POSTCOPY);
 
-    s->rate.bytes_per_s = s->params->max_postcopy_bandwidth_bytes_per_s;
-    s->rate.credit = 0;
+    xc_sr__rate_start(&s->rate, s->params->max_postcopy_bandwidth_bytes_per_s);
     s->pace = (struct xc_sr_pace){ .sent_us = 0 };
     xc_sr__window_forget_rtt(&s->window);
     s->spins = true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * xc_sr_window.c: the window's arithmetic.  Called by the sender whenever it
- * queues octets and whenever an ACK comes in.
+ * xc_sr_window.c: the window's arithmetic, and the rate's.  Called by the sender
+ * whenever it queues octets and whenever an ACK comes in.
  *
  * The round trip is the time from queueing an octet to its acknowledgement,
  * least over some seconds (a queue that we built ourselves only adds to it);
@@ -20,6 +20,14 @@
  */
 #define CUSHION_US          1200u
 #define CUSHION_MAX         (128u << 10)
+
+/*
+ * Credit for so long is kept while nothing is sent.  On a busy host the loop
+ * comes tens of milliseconds late, again and again, and what it could not keep
+ * would be lost; what is sent at once after that the window bounds.
+ */
+#define RATE_BURST_US    200000u
+#define RATE_AWAY_MAX_US 1000000000u /* no product overflows by it */
 
 void xc_sr__window_init(struct xc_sr_window *w)
 {
@@ -117,4 +125,55 @@ int xc_sr__window_acked(struct xc_sr_window *w, uint64_t acked, uint64_t now_us)
         product = XC_SR_WINDOW_MAX;
     w->limit = product;
     return 0;
+}
+
+/* ---- The rate ---------------------------------------------------------------- */
+
+void xc_sr__rate_start(struct xc_sr_rate *rate, uint64_t bytes_per_s)
+{
+    *rate = (struct xc_sr_rate){ .bytes_per_s = bytes_per_s };
+}
+
+bool xc_sr__rate_allows(struct xc_sr_rate *rate, uint64_t now_us,
+                        uint64_t *wait_until_us)
+{
+    uint64_t cap =
+        rate->bytes_per_s / (1000000u / RATE_BURST_US) + XC_SR_PAGE_SIZE;
+    uint64_t away_us, earned;
+
+    if ( rate->bytes_per_s == 0 )
+        return true;
+    if ( rate->at_us == 0 )
+        rate->at_us = now_us;
+    away_us = now_us - rate->at_us;
+    if ( away_us > RATE_AWAY_MAX_US )
+        away_us = RATE_AWAY_MAX_US;
+    earned = away_us * rate->bytes_per_s / 1000000u;
+    if ( earned )
+    {
+        rate->credit =
+            rate->credit + earned > cap ? cap : rate->credit + earned;
+        rate->at_us = now_us;
+    }
+    if ( rate->credit >= XC_SR_PAGE_SIZE )
+        return true;
+    *wait_until_us =
+        now_us +
+        (XC_SR_PAGE_SIZE - rate->credit) * 1000000u / rate->bytes_per_s + 1;
+    return false;
+}
+
+/* Never more than has been earned: a debt would be silence on the wire. */
+unsigned int xc_sr__rate_pages(const struct xc_sr_rate *rate, unsigned int most)
+{
+    uint64_t pages = rate->credit / XC_SR_PAGE_SIZE;
+
+    if ( rate->bytes_per_s == 0 || pages >= most )
+        return most;
+    return pages ? (unsigned int)pages : 1;
+}
+
+void xc_sr__rate_charge(struct xc_sr_rate *rate, uint64_t octets)
+{
+    rate->credit -= octets < rate->credit ? octets : rate->credit;
 }

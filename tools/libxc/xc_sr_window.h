@@ -69,4 +69,22 @@ static inline bool xc_sr__window_open(const struct xc_sr_window *w)
     return !w->enabled || xc_sr__window_in_flight(w) < w->limit;
 }
 
+/* A limit of the user's: octets spend credit that comes with time. */
+struct xc_sr_rate
+{
+    uint64_t bytes_per_s; /* 0: no limit */
+    uint64_t credit;
+    uint64_t at_us; /* until when it was counted; 0: nothing yet */
+};
+
+/* Nothing has been earned yet. */
+void xc_sr__rate_start(struct xc_sr_rate *rate, uint64_t bytes_per_s);
+/* May a bulk record go out under it?  *wait_until_us if not. */
+bool xc_sr__rate_allows(struct xc_sr_rate *rate, uint64_t now_us,
+                        uint64_t *wait_until_us);
+/* How many pages it may hold now: at least one, at most so many. */
+unsigned int xc_sr__rate_pages(const struct xc_sr_rate *rate,
+                               unsigned int most);
+void xc_sr__rate_charge(struct xc_sr_rate *rate, uint64_t octets);
+
 #endif /* XC_SR_WINDOW_H */
