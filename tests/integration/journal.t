@@ -124,6 +124,14 @@ expect_eq "exit code of destroy" "$RC" 0
 nothing_left
 end
 
+begin "a dead process whose number is another's by now is not taken for alive"
+printf '{"side":"source","owner":"committed","session":"%032d","epoch":0,"pid":%d,"began":1}\n' \
+    0 $$ >"$B/g.migration"
+xl --local "$B" migrate-status --json
+expect_json "status" "$T/out" '.[0].alive == false and .[0].owner == "committed"'
+rm "$B/g.migration"
+end
+
 begin "one that is refused does not touch the record of the one that is under way"
 create_guest "$A" g 32 1 random
 create_guest "$C" g 8 1 idle

@@ -159,6 +159,27 @@ START_TEST(what_was_noted_of_a_guest_is_read_back)
 }
 END_TEST
 
+/* The process that put it is dead, and its number is somebody else's. */
+START_TEST(a_number_that_is_in_use_again_is_not_the_process)
+{
+    struct xl_journal j = { .dir_fd = -1 };
+    uint8_t session[16] = { 1 };
+    struct xl_journal_record r;
+
+    ck_assert_int_eq(xl_journal_open(&j, dir, "g", true), 0);
+    ck_assert_int_eq(xl_journal_put(&j, XC_SR_OWNER_COMMITTED, session, 1), 0);
+    ck_assert_int_eq(xl_journal_read(dir, "g", &r), 0);
+    ck_assert_uint_eq(r.pid, (uint64_t)getpid());
+    ck_assert_uint_gt(r.began, 0);
+    ck_assert(!xl_journal_is_abandoned(&r));
+    r.began--;
+    ck_assert(xl_journal_is_abandoned(&r));
+    r.began = 0; /* of an older xl */
+    ck_assert(!xl_journal_is_abandoned(&r));
+    xl_journal_close(&j);
+}
+END_TEST
+
 START_TEST(settled_and_abandoned_records_are_told_apart)
 {
     static const struct
@@ -373,6 +394,7 @@ int main(void)
     tcase_add_test(t, a_record_is_tried_beforehand);
     tcase_add_test(t, every_owner_is_read_back);
     tcase_add_test(t, what_was_noted_of_a_guest_is_read_back);
+    tcase_add_test(t, a_number_that_is_in_use_again_is_not_the_process);
     tcase_add_test(t, settled_and_abandoned_records_are_told_apart);
     tcase_add_test(t, a_record_that_cannot_be_written_is_an_error);
     tcase_add_test(t, other_texts_are_no_records);

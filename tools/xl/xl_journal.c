@@ -58,6 +58,29 @@ static void session_to_hex(const uint8_t session[16], char hex[33])
         snprintf(hex + 2 * i, 3, "%02x", session[i]);
 }
 
+/* When a process began, in ticks since the host did; 0: not known. */
+static uint64_t began(pid_t pid)
+{
+    char path[40], text[1024];
+    unsigned long long ticks = 0;
+    const char *p;
+    ssize_t len;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if ( fd < 0 )
+        return 0;
+    len = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[len > 0 ? len : 0] = '\0';
+    /* "PID (NAME) STATE ...", whatever is in NAME; it is the 22nd. */
+    p = strrchr(text, ')');
+    for ( int i = 2; p && i < 22; i++ )
+        p = strchr(p + 1, ' ');
+    return p && sscanf(p, " %llu", &ticks) == 1 ? ticks : 0;
+}
+
 static int write_record(FILE *out, const struct xl_journal *journal,
                         enum xc_sr_owner owner, const uint8_t session[16],
                         uint64_t epoch)
@@ -75,6 +98,7 @@ static int write_record(FILE *out, const struct xl_journal *journal,
     xl_json_string(&j, "session", hex);
     xl_json_u64(&j, "epoch", epoch);
     xl_json_u64(&j, "pid", (uint64_t)getpid());
+    xl_json_u64(&j, "began", began(getpid()));
     if ( journal->name )
         xl_json_string(&j, "name", journal->name);
     if ( journal->domid )
@@ -200,6 +224,8 @@ static void read_notes(yajl_val tree, struct xl_journal_record *record)
 {
     uint64_t domid = 0;
 
+    if ( xl_json_get_u64(tree, "began", INT64_MAX, &record->began) )
+        record->began = 0;
     if ( xl_json_get_string(tree, "name", record->name, sizeof(record->name)) )
         record->name[0] = '\0';
     if ( !xl_json_get_u64(tree, "domid", UINT32_MAX, &domid) )
@@ -271,7 +297,14 @@ bool xl_journal_is_settled(const struct xl_journal_record *record)
 
 bool xl_journal_is_abandoned(const struct xl_journal_record *record)
 {
-    return record->pid == 0 || (kill((pid_t)record->pid, 0) && errno == ESRCH);
+    pid_t pid = (pid_t)record->pid;
+    uint64_t ticks;
+
+    if ( record->pid == 0 || (kill(pid, 0) && errno == ESRCH) )
+        return true;
+    /* Numbers are used again, above all after the host has been started. */
+    ticks = record->began ? began(pid) : 0;
+    return ticks && ticks != record->began;
 }
 
 bool xl_journal_tells_loss(const char *dir, const char *name)

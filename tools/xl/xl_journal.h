@@ -36,6 +36,8 @@ struct xl_journal_record
     uint8_t session[16];
     uint64_t epoch;
     uint64_t pid;
+    uint64_t
+        began; /* that process, in ticks since the host did; 0: not noted */
     /* For people and for comparing: "" and 0 where they were not noted. */
     char name[XL_JOURNAL_GUEST_MAX + 1];
     uint32_t domid;
