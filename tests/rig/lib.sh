@@ -102,6 +102,9 @@ END
 chmod 755 /tmp/listener
 start-stop-daemon -K -q -x /bin/nc 2>/dev/null
 killall nc 2>/dev/null
+n=0; while netstat -tln | grep -q \":9100 \" && [ \$n -lt 50 ]; do
+    n=\$((n + 1)); sleep 0.1
+done
 nc -ll -p 9100 -e /tmp/listener </dev/null >/dev/null 2>&1 &"
     within 20 on "$1" 'netstat -tln | grep -q ":9100 "'
 }
