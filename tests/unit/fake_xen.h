@@ -20,6 +20,10 @@
 #define FAKE_PFNS     2048u
 #define FAKE_FRAMES   4096u
 #define FAKE_VCPUS    4u
+/* The end of the first 4 GiB is there as far as the last block of p2m goes:
+ * one of its blocks at a time. */
+#define FAKE_HIGH     UINT64_C(0xe0000)
+#define FAKE_HIGH_END UINT64_C(0x100000)
 #define FAKE_PORT     9
 #define FAKE_MAPPINGS 64u
 #define FAKE_SLOTS    8u
@@ -95,6 +99,7 @@ struct fake_host
     /* The domain. */
     bool exists;
     bool pv;
+    bool pvh; /* HVM without devices */
     bool dying;
     bool crashed;
     bool suspended;

@@ -57,6 +57,8 @@ static void frame_put(struct fake_host *h, unsigned int frame)
 
 static struct fake_page *page_at(struct fake_host *h, uint64_t pfn)
 {
+    if ( pfn >= FAKE_HIGH && pfn < FAKE_HIGH_END )
+        pfn = FAKE_PFNS - 512 + pfn % 512;
     return pfn < FAKE_PFNS ? &h->p2m[pfn] : NULL;
 }
 

@@ -206,6 +206,9 @@ int xc_domain_getinfolist(xc_interface *xch, uint32_t first_domain,
     info->tot_pages = fake_count(h, FAKE_RAM) + fake_count(h, FAKE_NOMINATED);
     info->max_pages = h->max_pages;
     info->max_vcpu_id = FAKE_VCPUS - 1;
+    info->arch_config.emulation_flags =
+        h->pvh ? XEN_X86_EMU_LAPIC
+               : XEN_X86_EMU_ALL & ~(XEN_X86_EMU_VPCI | XEN_X86_EMU_USE_PIRQ);
     return 1;
 }
 

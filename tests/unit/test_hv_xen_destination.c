@@ -22,6 +22,32 @@ START_TEST(frames_come_in_blocks_where_they_can)
 }
 END_TEST
 
+/* The end of the first 4 GiB, where devices are, and of a PVH guest memory. */
+static const struct
+{
+    bool pvh;
+    uint64_t first;
+    unsigned int blocks;
+} ends_of_4_gib[] = {
+    { true, 0xf0000, 1 },  { true, 0xfec00, 1 },  { true, 0xfee00, 0 },
+    { false, 0xefe00, 1 }, { false, 0xf0000, 0 }, { false, 0xfec00, 0 },
+};
+
+START_TEST(blocks_reach_up_to_the_devices)
+{
+    uint64_t first = ends_of_4_gib[_i].first;
+
+    close_it();
+    host->max_pages = 0x110000; /* more than 4 GiB */
+    host->pvh = ends_of_4_gib[_i].pvh;
+    open_it();
+    populate(first, 256);
+    populate(first + 256, 256);
+    ck_assert_uint_eq(host->superpages, ends_of_4_gib[_i].blocks);
+    ck_assert_uint_eq(fake_count(host, FAKE_RAM), 512);
+}
+END_TEST
+
 START_TEST(frames_come_singly_where_blocks_do_not)
 {
     host->no_superpages = true;
@@ -403,6 +429,8 @@ static Suite *hv_xen_destination_suite(void)
 
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, frames_come_in_blocks_where_they_can);
+    tcase_add_loop_test(tc, blocks_reach_up_to_the_devices, 0,
+                        XC_SR_ARRAY_SIZE(ends_of_4_gib));
     tcase_add_test(tc, frames_come_singly_where_blocks_do_not);
     tcase_add_test(tc, what_a_block_took_too_much_is_given_back);
     tcase_add_test(tc, too_few_frames_are_said_one_by_one);

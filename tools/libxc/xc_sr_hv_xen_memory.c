@@ -21,8 +21,10 @@
 #define BLOCK_ORDER 9u
 #define BLOCK_PFNS  (1u << BLOCK_ORDER)
 
-/* Below 4 GiB: pages of Xen's and of devices, which are no blocks. */
+/* Below 4 GiB: pages of Xen's and of devices, which are no blocks.  A PVH guest
+ * has no devices there but its local APIC, and memory up to that. */
 #define SPECIAL_PFN     UINT64_C(0xf0000)
+#define SPECIAL_PVH_PFN UINT64_C(0xfee00)
 #define SPECIAL_END_PFN UINT64_C(0x100000)
 
 /* ---- Frames ------------------------------------------------------------------ */
@@ -76,18 +78,21 @@ static bool is_untouched(const struct xen *x, uint64_t first)
     uint64_t end = first + BLOCK_PFNS;
 
     return end <= x->nr_pfns &&
-           (end <= SPECIAL_PFN || first >= SPECIAL_END_PFN) &&
+           (end <= SPECIAL_PVH_PFN || first >= SPECIAL_END_PFN) &&
            xc_sr__pageset_next(&x->populated, first) >= end &&
            xc_sr__pageset_next(&x->spare, first) >= end;
 }
 
 /* Never all of it: a claim that is used up does not come back (eviction). */
-static bool has_room(const struct xen *x)
+static bool may_have(const struct xen *x, uint64_t first)
 {
     xc_domaininfo_t info;
 
-    return !xc_sr__xen_domain(x, x->domid, &info) &&
-           info.tot_pages + BLOCK_PFNS < info.max_pages;
+    if ( xc_sr__xen_domain(x, x->domid, &info) )
+        return false;
+    return info.tot_pages + BLOCK_PFNS < info.max_pages &&
+           (first < SPECIAL_PFN || first >= SPECIAL_END_PFN ||
+            info.arch_config.emulation_flags == XEN_X86_EMU_LAPIC);
 }
 
 /*
@@ -99,7 +104,7 @@ static void bring_block(struct xen *x, uint64_t pfn)
 {
     xen_pfn_t first = pfn - pfn % BLOCK_PFNS;
 
-    if ( x->no_blocks || !is_untouched(x, first) || !has_room(x) )
+    if ( x->no_blocks || !is_untouched(x, first) || !may_have(x, first) )
         return;
     if ( xc_domain_populate_physmap(x->xch, x->domid, 1, BLOCK_ORDER, 0,
                                     &first) != 1 )
