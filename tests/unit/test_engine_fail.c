@@ -111,6 +111,8 @@ START_TEST(test_late_journal_failure)
     ck_assert_int_eq(p.saved.owner, XC_SR_OWNER_COMMITTED);
     ck_assert(p.saved.why[0]);
     ck_assert(p.dst.unpaused);
+    ck_assert(p.restored.whole);
+    ck_assert(!p.dst.paging);
     ck_assert(!p.src.resumed);
     ck_assert(!p.destroyed);
     pair_dispose(&p);

@@ -477,9 +477,7 @@ static void settle(struct xc_sr_receiver *r, int rc)
     if ( rc && !r->ran )
         fence(r, rc);
     else if ( rc && r->owner == XC_SR_OWNER_OWNER )
-        xc_sr__error(r->log,
-                     "domain %u runs here and %llu of its pages are missing",
-                     r->hv->info.domid, (unsigned long long)r->missing.count);
+        xc_sr__receiver_leave(r);
     xc_sr__receiver_phase(r, rc ? XC_SR_PHASE_FAILED : XC_SR_PHASE_DONE);
 }
 
@@ -590,6 +588,7 @@ int xc_sr_restore(const struct xc_sr_restore_params *params,
     r->stats->bytes_back = r->out.total;
     result_r->owner = r->owner;
     result_r->ran = r->ran;
+    result_r->whole = r->ran && r->missing.count == 0;
     result_r->end_seen = r->ended || r->aborted;
     xc_sr__receiver_report(r, r->stats->end_us);
     receiver_dispose(r);

@@ -351,6 +351,22 @@ int xc_sr__receiver_through_losses(struct xc_sr_receiver *r,
     return rc;
 }
 
+void xc_sr__receiver_leave(struct xc_sr_receiver *r)
+{
+    int rc = 0;
+
+    if ( r->missing.count )
+        xc_sr__error(r->log,
+                     "domain %u runs here and %llu of its pages are missing",
+                     r->hv->info.domid, (unsigned long long)r->missing.count);
+    /* Only the record is behind. */
+    else if ( r->paging && !r->gone )
+        rc = xc_sr__hv_paging_off(r->hv);
+    if ( rc )
+        xc_sr__error(r->log, "domain %u: cannot stop paging: %s",
+                     r->hv->info.domid, strerror(-rc));
+}
+
 /* ---- In place of a dead process ---------------------------------------------------- */
 
 /* What it had announced is not known; what is missing the hypervisor knows. */

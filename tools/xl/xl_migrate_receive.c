@@ -323,6 +323,13 @@ static int finish(struct xl_receiver *r, int rc)
             xl_note("`%s` was not taken in: %s", r->config.name, r->result.why);
         return give_up(r);
     }
+    if ( r->result.whole )
+    {
+        xl_error("`%s` is here with all its memory, but that is not recorded: "
+                 "%s; `xl migrate-recover` at its source settles it",
+                 r->config.name, r->result.why);
+        return XL_EXIT_UNKNOWN;
+    }
     /* The record stays: it is what an operator, or recovery, goes by. */
     (void)put_journal(r, XC_SR_OWNER_LOST, r->arrival.session,
                       r->arrival.epoch);

@@ -367,6 +367,16 @@ static void settle_record(struct xl_xen_receiver *r, const char *known)
                 r->name, known, xl_xen_place(false));
 }
 
+/* All of it is here, but its record says less: so does whoever asks for it. */
+static int finish_unrecorded(struct xl_xen_receiver *r)
+{
+    xl_xen_receiver_allow_saving(r, true);
+    xl_error("`%s` is here with all its memory, but that is not recorded: %s; "
+             "`xl migrate-recover %s HOST` at its source settles it",
+             r->name, r->result.engine.why, r->name);
+    return XL_EXIT_UNKNOWN;
+}
+
 static int finish_missing(struct xl_xen_receiver *r)
 {
     /* The record stays: it is what an operator, or recovery, goes by. */
@@ -396,7 +406,7 @@ int xl_xen_receiver_finish(struct xl_xen_receiver *r, int rc)
         return XL_EXIT_DONE;
     }
     if ( engine->owner == XC_SR_OWNER_OWNER && engine->ran )
-        return finish_missing(r);
+        return engine->whole ? finish_unrecorded(r) : finish_missing(r);
     if ( r->result.not_destroyed )
         xl_error("cannot remove %s: %s; `xl destroy %s` does", r->incoming,
                  xl_xen_complaint(), r->incoming);
