@@ -402,13 +402,14 @@ static void resume_here(struct xc_sr_sender *s)
     if ( s->params->journal.put )
         rc = s->params->journal.put(s->params->journal.ctx, XC_SR_OWNER_RESUMED,
                                     s->session, s->epoch);
-    if ( rc )
-        xc_sr__error(s->log, "domain %u: cannot record RESUMED: %s",
-                     s->hv->info.domid, strerror(-rc));
     /* The durable record says COMMITTED: it stays parked, as it would after
      * a restart.  Before COMMIT nothing has been said that binds us. */
     if ( rc && s->owner == XC_SR_OWNER_COMMITTED )
+    {
+        xc_sr__error(s->log, "domain %u: cannot record RESUMED: %s",
+                     s->hv->info.domid, strerror(-rc));
         return;
+    }
     if ( s->owner == XC_SR_OWNER_COMMITTED )
         say_end(s);
     else
