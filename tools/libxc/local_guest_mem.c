@@ -250,9 +250,13 @@ static bool frame_missing(const struct guest *g, uint64_t pfn)
     off_t at = (off_t)(pfn << XC_SR_PAGE_SHIFT);
     int fds[2] = { -1, -1 };
     ssize_t wrote;
+    off_t data;
 
     if ( g->missing_uffd < 0 )
-        return lseek(g->mem_fd, at, SEEK_DATA) != at;
+    {
+        data = lseek(g->mem_fd, at, SEEK_DATA);
+        return data < 0 ? errno == ENXIO : data != at;
+    }
     if ( pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0 )
         return false;
     wrote = write(fds[1], g->mem + at, 1);

@@ -212,11 +212,13 @@ static int page_types(struct xc_sr_hv *hv, const uint64_t *pfns,
 /* Reading a hole through a mapping would give the guest a frame for it. */
 static bool still_hole(struct local *l, uint64_t pfn)
 {
-    off_t at = (off_t)(pfn << XC_SR_PAGE_SHIFT);
+    off_t at = (off_t)(pfn << XC_SR_PAGE_SHIFT), data;
 
     if ( !xc_sr__pageset_has(&l->holes, pfn) )
         return false;
-    if ( lseek(l->mem_fd, at, SEEK_DATA) != at )
+    /* Where it cannot be known a frame too many is better than a page lost. */
+    data = lseek(l->mem_fd, at, SEEK_DATA);
+    if ( data < 0 ? errno == ENXIO : data != at )
         return true;
     xc_sr__pageset_remove(&l->holes, pfn);
     return false;
@@ -524,10 +526,10 @@ int xc_sr_hv_open_local(const char *dir, const char *name,
                         struct xc_sr_hv **hv_r)
 {
     struct xc_sr_hv *hv = calloc(1, sizeof(*hv));
-    struct local *l = calloc(1, sizeof(*l));
+    struct local *l = hv ? calloc(1, sizeof(*l)) : NULL;
     int rc = -ENOMEM;
 
-    if ( !hv || !l )
+    if ( !l )
         goto out;
     hv->ops = &local_ops;
     hv->log = log;
