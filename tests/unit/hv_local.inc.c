@@ -370,7 +370,7 @@ static void add_tests(Suite *suite, const TTest *const *tests, size_t nr,
     {
         TCase *tc = tcase_create(tests[i]->name);
 
-        tcase_set_timeout(tc, 60);
+        tcase_set_timeout(tc, 240);
         tcase_add_unchecked_fixture(tc, setup, empty_dir_unset);
         tcase_add_test(tc, tests[i]);
         suite_add_tcase(suite, tc);

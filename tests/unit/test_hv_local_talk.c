@@ -6,6 +6,7 @@
  */
 #include "hv_local.inc.c"
 
+#include <limits.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -325,6 +326,42 @@ START_TEST(a_guest_that_does_not_answer_can_be_destroyed)
 }
 END_TEST
 
+static void program_path(char path_r[PATH_MAX])
+{
+    char self[PATH_MAX - 64];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    ck_assert_int_gt(len, 0);
+    self[len] = '\0';
+    *strrchr(self, '/') = '\0';
+    snprintf(path_r, PATH_MAX, "%s/../bin/xen-postcopy-guest", self);
+}
+
+/* Whoever wanted it has given up and said that there is none. */
+START_TEST(a_guest_that_nobody_waits_for_ends)
+{
+    struct xc_sr_local_info info;
+    char path[PATH_MAX];
+    int fds[2], status;
+    pid_t pid;
+
+    program_path(path);
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+    close(fds[0]);
+    pid = fork();
+    if ( !pid )
+    {
+        dup2(fds[1], 1);
+        execl(path, path, "--dir", dir, "--name", "g", (char *)NULL);
+        _exit(99);
+    }
+    close(fds[1]);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    ck_assert_int_eq(xc_sr_local_info_get(dir, "g", NULL, &info), -ENOENT);
+}
+END_TEST
+
 /* It is not for hand use, and says so. */
 START_TEST(its_program_refuses_options_it_does_not_know)
 {
@@ -337,17 +374,16 @@ START_TEST(its_program_refuses_options_it_does_not_know)
         "--name g --vcpus 0",
         "--name g --memory-kib 99999999999999999999",
     };
-    char command[512];
+    char command[PATH_MAX + 256], path[PATH_MAX];
 
+    program_path(path);
     for ( size_t i = 0; i < XC_SR_ARRAY_SIZE(options); i++ )
     {
         char line[256] = "";
         FILE *f;
 
-        snprintf(command, sizeof(command),
-                 "\"$(dirname \"$(readlink /proc/$PPID/exe)\")\"/../bin/"
-                 "xen-postcopy-guest --dir %s %s 2>&1",
-                 dir, options[i]);
+        snprintf(command, sizeof(command), "'%s' --dir %s %s 2>&1", path, dir,
+                 options[i]);
         f = popen(command, "re");
         ck_assert_ptr_nonnull(f);
         while ( fgets(line, sizeof(line), f) && !strstr(line, "Usage:") )
@@ -374,6 +410,7 @@ int main(void)
         what_is_no_guest_is_not_listed,
         a_wait_in_vain_says_what_it_is_instead,
         a_guest_that_does_not_answer_can_be_destroyed,
+        a_guest_that_nobody_waits_for_ends,
         its_program_refuses_options_it_does_not_know,
     };
 

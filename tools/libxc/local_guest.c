@@ -270,16 +270,17 @@ static int set_up(struct guest *g, const struct options *o)
     return rc;
 }
 
-/* To whoever waits in xc_sr_local_create(): "ok", or an errno value. */
-static void report(int rc)
+/* To whoever waits in xc_sr_local_create(): "ok", or an errno value.  False:
+ * nobody does, and has said already that there is no such guest. */
+static bool report(int rc)
 {
     char line[16];
     int len = rc ? snprintf(line, sizeof(line), "%d\n", -rc)
                  : snprintf(line, sizeof(line), "ok\n");
+    bool heard = write(1, line, (size_t)len) == len;
 
-    if ( write(1, line, (size_t)len) != len )
-        fprintf(stderr, "nobody waits for this guest\n");
     dup2(0, 1);
+    return heard;
 }
 
 int main(int argc, char **argv)
@@ -310,7 +311,12 @@ int main(int argc, char **argv)
             unlink_socket(o.config.name);
         }
     }
-    report(rc);
+    if ( !report(rc) && !rc )
+    {
+        fprintf(stderr, "nobody waits for this guest\n");
+        unlink_socket(o.config.name);
+        rc = -EPIPE;
+    }
     if ( rc )
         return 1;
 

@@ -20,6 +20,7 @@
 
 #define MAX_CONNS         32u
 #define ATTACH_TIMEOUT_US 60000000u
+#define MEMORY_NAP_US     10000u
 
 struct server
 {
@@ -220,6 +221,9 @@ static int do_attach(struct guest *g, struct request *rq)
     rq->fds.nr = 3;
     if ( rq->fds.fd[0] < 0 || rq->fds.fd[1] < 0 )
     {
+        if ( g->suspend_event >= 0 )
+            close(g->suspend_event);
+        g->suspend_event = -1;
         close(pair[0]);
         return -EMFILE;
     }
@@ -471,8 +475,12 @@ static bool serve(struct server *s, int fd)
     else
     {
         rq.msg.rc = act(s->g, &rq);
+        /* What a refusal has made so far goes nowhere. */
         if ( rq.msg.rc )
+        {
             rq.msg.len = 0;
+            xc_sr__lw_close_fds(&rq.fds);
+        }
     }
     if ( rq.msg.op == LW_SUSPEND_GO )
         return true;
@@ -513,7 +521,12 @@ int guest_serve(struct guest *g, int listen_fd)
         for ( unsigned int i = 0; i < nr; i++ )
             pfds[1 + i] = (struct pollfd){ .fd = s.conns[i], .events = POLLIN };
         if ( poll(pfds, 1 + nr, g->incoming ? 1000 : -1) < 0 && errno != EINTR )
-            return -errno;
+        {
+            if ( errno != ENOMEM )
+                return -errno;
+            /* The kernel is short of memory; the guest goes on meanwhile. */
+            usleep(MEMORY_NAP_US);
+        }
         if ( overdue(g) )
             break;
         /* From the end, because drop() moves the last one. */

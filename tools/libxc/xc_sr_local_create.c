@@ -149,10 +149,14 @@ static int read_report(int fd, uint64_t timeout_us)
         struct pollfd pfd = { .fd = fd, .events = POLLIN };
         uint64_t now_us = xc_sr__now_us();
         ssize_t got;
+        int nr;
 
         if ( now_us >= deadline_us )
             return -ETIMEDOUT;
-        if ( poll(&pfd, 1, xc_sr__poll_ms(deadline_us, now_us)) <= 0 )
+        nr = poll(&pfd, 1, xc_sr__poll_ms(deadline_us, now_us));
+        if ( nr < 0 && errno != EINTR )
+            return -errno;
+        if ( nr <= 0 )
             continue;
         got = read(fd, line + len, sizeof(line) - 1 - len);
         if ( got <= 0 )

@@ -18,7 +18,8 @@
 void xc_sr__lw_close_fds(struct lw_fds *fds)
 {
     for ( unsigned int i = 0; i < fds->nr; i++ )
-        close(fds->fd[i]);
+        if ( fds->fd[i] >= 0 )
+            close(fds->fd[i]);
     fds->nr = 0;
 }
 
