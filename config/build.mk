@@ -243,6 +243,18 @@ DOMAIN_WRAPPED := malloc calloc realloc free read recv write send poll \
     epoll_wait accept4 epoll_create1 epoll_ctl socketpair eventfd getsockopt \
     pthread_create
 $(BUILD)/tests/test_domain_nth: XP_LINK += $(DOMAIN_WRAPPED:%=-Wl,--wrap=%)
+# Likewise, and those of the guests that it starts.
+FAULTY := malloc calloc realloc aligned_alloc mmap socket socketpair connect \
+    bind listen accept4 getsockopt poll sendmsg recvmsg read pwrite fallocate \
+    lseek ftruncate memfd_create eventfd pipe2 dup2 fsopen pthread_create fork \
+    opendir fopen open fcntl ioctl
+FAULTY_GUEST := $(BUILD)/tests/faulty_guest
+$(BUILD)/tests/test_hv_local_nth: XP_LINK += $(FAULTY:%=-Wl,--wrap=%)
+$(BUILD)/tests/test_hv_local_nth: | $(FAULTY_GUEST)
+$(FAULTY_GUEST): XP_LINK += $(FAULTY:%=-Wl,--wrap=%)
+$(FAULTY_GUEST): $(BUILD)/obj/tests/unit/faulty_guest.o \
+    $(call objs,$(GUEST_SRC)) $(LIB_A)
+	$(call link_program)
 $(BUILD)/bin/%: $(BUILD)/obj/tests/bench/%.o $(LIB_A)
 	$(call link_program,$(YAJL_LIBS) -lm)
 $(BUILD)/bin/%: $(BUILD)/obj/tests/integration/%.o $(LIB_A)
