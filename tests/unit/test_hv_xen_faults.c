@@ -247,6 +247,22 @@ START_TEST(another_process_takes_over)
 }
 END_TEST
 
+/* What it had when it came it may have given back since, and its limit says no
+ * more how far its pages reach. */
+START_TEST(a_take_over_reaches_as_far_as_the_guest)
+{
+    close_it();
+    params.take_over = true;
+    host->nr_gpfns = 3 << 20;
+    open_it();
+    ck_assert_uint_eq(hv->info.nr_pfns, 3 << 20);
+    close_it();
+    host->nr_gpfns = 1000;
+    open_it();
+    ck_assert_uint_ge(hv->info.nr_pfns, host->max_pages);
+}
+END_TEST
+
 START_TEST(a_take_over_that_fails_says_so)
 {
     close_it();
@@ -288,6 +304,7 @@ static Suite *hv_xen_faults_suite(void)
     tcase_add_test(tc, a_guest_that_has_shut_down_is_not_filled);
     tcase_add_test(tc, a_guest_that_resets_itself_wants_its_pages);
     tcase_add_test(tc, another_process_takes_over);
+    tcase_add_test(tc, a_take_over_reaches_as_far_as_the_guest);
     tcase_add_test(tc, a_take_over_that_fails_says_so);
     tcase_add_test(tc, without_xenstore_it_works);
     suite_add_tcase(s, tc);

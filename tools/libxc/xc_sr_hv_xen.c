@@ -317,16 +317,14 @@ static const struct xc_sr_hv_ops xen_ops = {
 
 static int find_size(struct xen *x, const xc_domaininfo_t *info)
 {
+    uint64_t most = info->max_pages + MMIO_HOLE_PFNS + SLACK_PFNS;
+    bool arrives = x->role == XC_SR_HV_DESTINATION && !x->params.take_over;
     xen_pfn_t nr = 0;
 
-    if ( x->role == XC_SR_HV_DESTINATION )
-    {
-        x->nr_pfns = info->max_pages + MMIO_HOLE_PFNS + SLACK_PFNS;
-        return 0;
-    }
-    if ( xc_domain_nr_gpfns(x->xch, x->domid, &nr) < 0 )
+    if ( !arrives && xc_domain_nr_gpfns(x->xch, x->domid, &nr) < 0 )
         return -errno;
-    x->nr_pfns = nr;
+    /* One that runs may have given memory back since, and its limit with it. */
+    x->nr_pfns = x->role == XC_SR_HV_SOURCE || nr > most ? nr : most;
     return 0;
 }
 
