@@ -401,14 +401,18 @@ static int fence(void *ctx)
     return rc == -ENOENT ? 0 : rc;
 }
 
-static bool is_whole(void *ctx)
+static enum xc_sr_owner outcome(void *ctx,
+                                const struct xl_journal_record *record)
 {
     const struct xl_receiver *r = ctx;
     struct xc_sr_local_info info;
 
+    (void)record;
     return !xc_sr_local_info_get(r->global->local_dir, r->config.name, NULL,
                                  &info) &&
-           !info.paging && info.state != XC_SR_LOCAL_DEAD;
+                   !info.paging && info.state != XC_SR_LOCAL_DEAD
+               ? XC_SR_OWNER_FINISHED
+               : XC_SR_OWNER_LOST;
 }
 
 static int recover(struct xl_receiver *r, const char *name)
@@ -418,7 +422,7 @@ static int recover(struct xl_receiver *r, const char *name)
         .key = name,
         .name = name,
         .fence = fence,
-        .is_whole = is_whole,
+        .outcome = outcome,
         .ctx = r,
         .timeout_us = r->timeout_us,
         .log = &r->log,

@@ -74,8 +74,10 @@ struct xl_recover_guest
     bool (*is_held)(void *ctx);
     /* It never ran here and must not: ends it for good.  -errno. */
     int (*fence)(void *ctx);
-    /* It runs here and no page of it is missing. */
-    bool (*is_whole)(void *ctx);
+    /* It ran here, and nobody brings its pages: FINISHED, none is missing;
+     * ENDED, it is not there any more, and its pages are of no use; LOST. */
+    enum xc_sr_owner (*outcome)(void *ctx,
+                                const struct xl_journal_record *record);
     /*
      * It runs here and pages of it may be missing: takes the receiver's place,
      * says "ok" and serves the guest until that is over; *status_r is how it

@@ -103,8 +103,7 @@ static int act_on_record(const struct xl_recover_guest *guest,
     if ( owner == XC_SR_OWNER_PREP )
         owner = XC_SR_OWNER_FENCED;
     else if ( owner == XC_SR_OWNER_OWNER )
-        owner = guest->is_whole(guest->ctx) ? XC_SR_OWNER_FINISHED
-                                            : XC_SR_OWNER_LOST;
+        owner = guest->outcome(guest->ctx, record);
     if ( owner != record->owner )
         rc = xl_journal_put(journal, owner, record->session, record->epoch);
     record->owner = owner;

@@ -52,6 +52,12 @@ int xl_xen_receiver_finish(struct xl_xen_receiver *r, int rc);
 
 /* ---- xl_xen_takeover.c ---- */
 
+/*
+ * A guest of that UUID runs here, or is to, that is not the domain whose pages
+ * were on their way: its monitor has started it again, or an administrator.
+ */
+bool xl_xen_has_started_anew(libxl_ctx *ctx, const char *uuid, uint32_t domid);
+
 /* xl_recover_guest.take_over; r has libxl's context and a signal_fd. */
 int xl_xen_take_over(struct xl_xen_receiver *r, const char *uuid,
                      const struct xl_recover_stand_in *how, bool *ok_said_r,

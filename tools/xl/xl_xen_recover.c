@@ -68,11 +68,15 @@ static bool is_held(void *ctx)
     return xl_xen_record_is_held(a->uuid, false);
 }
 
-/* Whether it is turns out when its receiver's place is taken. */
-static bool is_whole(void *ctx)
+/* Whether it is whole turns out when its receiver's place is taken. */
+static enum xc_sr_owner outcome(void *ctx,
+                                const struct xl_journal_record *record)
 {
-    (void)ctx;
-    return false;
+    const struct answerer *a = ctx;
+
+    return xl_xen_has_started_anew(a->ctx, a->uuid, record->domid)
+               ? XC_SR_OWNER_ENDED
+               : XC_SR_OWNER_LOST;
 }
 
 static int take_over(void *ctx, const struct xl_recover_stand_in *how,
@@ -92,7 +96,7 @@ int xl_xen_recover_receive(struct xl_xen_receiver *r)
         .name = a.uuid,
         .is_held = is_held,
         .fence = fence,
-        .is_whole = is_whole,
+        .outcome = outcome,
         .take_over = take_over,
         .ctx = &a,
         .timeout_us = r->timeout_us,

@@ -27,7 +27,8 @@
 #include "xenpostcopy_xen.h"
 
 /* A device model in the middle of a system call stops when that is done. */
-#define HOLD_TIMEOUT_US UINT64_C(2000000)
+#define HOLD_TIMEOUT_US  UINT64_C(2000000)
+#define STORE_TIMEOUT_US UINT64_C(2000000)
 
 struct takeover
 {
@@ -101,8 +102,10 @@ static void release(struct takeover *t)
 
 /* ---- What is there ----------------------------------------------------------------- */
 
-/* A copy that is suspended is the source's, on this very host. */
-static uint32_t find_domain(libxl_ctx *ctx, const char *uuid, bool *paused_r)
+/* A copy that is suspended is the source's, on this very host.  wanted: the one
+ * to be found if it is there, 0: any. */
+static uint32_t find_domain(libxl_ctx *ctx, const char *uuid, uint32_t wanted,
+                            bool *paused_r)
 {
     uint32_t domid = INVALID_DOMID;
     int i, nr = 0;
@@ -113,7 +116,8 @@ static uint32_t find_domain(libxl_ctx *ctx, const char *uuid, bool *paused_r)
         char text[XL_XEN_UUID_LEN];
 
         xl_xen_uuid_text(&list[i].uuid, text);
-        if ( list[i].dying || list[i].shutdown || strcmp(text, uuid) )
+        if ( list[i].dying || list[i].shutdown || strcmp(text, uuid) ||
+             (wanted && domid == wanted) )
             continue;
         domid = list[i].domid;
         *paused_r = list[i].paused;
@@ -123,13 +127,36 @@ static uint32_t find_domain(libxl_ctx *ctx, const char *uuid, bool *paused_r)
     return domid;
 }
 
+static bool is_incoming(const char *name)
+{
+    const size_t suffix = strlen(XL_XEN_SUFFIX_INCOMING);
+    size_t len = strlen(name);
+
+    return len > suffix && !strcmp(name + len - suffix, XL_XEN_SUFFIX_INCOMING);
+}
+
+bool xl_xen_has_started_anew(libxl_ctx *ctx, const char *uuid, uint32_t domid)
+{
+    bool paused;
+    uint32_t now = find_domain(ctx, uuid, domid, &paused);
+    char *name;
+    bool anew;
+
+    if ( !domid || now == (uint32_t)INVALID_DOMID || now == domid )
+        return false;
+    /* Half-built, it is nobody's guest yet. */
+    name = libxl_domid_to_name(ctx, now);
+    anew = name && name[0] && !is_incoming(name);
+    free(name);
+    return anew;
+}
+
 /* NAME, or NAME--incoming if it was given its name no more. */
 static bool take_name(struct xl_xen_receiver *r, const char *name)
 {
     const size_t suffix = strlen(XL_XEN_SUFFIX_INCOMING);
     size_t len = strlen(name);
-    bool incoming =
-        len > suffix && !strcmp(name + len - suffix, XL_XEN_SUFFIX_INCOMING);
+    bool incoming = is_incoming(name);
 
     snprintf(r->name, sizeof(r->name), "%.*s",
              (int)(incoming ? len - suffix : len), name);
@@ -156,10 +183,20 @@ static bool was_disconnected(const char *uuid)
 static int look(struct takeover *t, const char *uuid)
 {
     struct xl_xen_receiver *r = t->r;
+    uint32_t recorded = t->how->record->domid;
     bool paused = false;
     char *name;
 
-    r->domid = find_domain(r->ctx, uuid, &paused);
+    r->domid = find_domain(r->ctx, uuid, recorded, &paused);
+    if ( r->domid != (uint32_t)INVALID_DOMID && recorded &&
+         r->domid != recorded )
+    {
+        xl_error(
+            "the guest of %s has ended here: domain %u is gone, and domain "
+            "%u was started in its place",
+            uuid, recorded, r->domid);
+        return -ESRCH;
+    }
     name = r->domid == (uint32_t)INVALID_DOMID
                ? NULL
                : libxl_domid_to_name(r->ctx, r->domid);
@@ -176,6 +213,21 @@ static int look(struct takeover *t, const char *uuid)
 
 /* ---- Its place ---------------------------------------------------------------------- */
 
+/*
+ * The guest is about to be paused, and Xen counts pauses.  Whoever comes after
+ * us, should we not get to the end of that, goes by this, and ends ours.
+ */
+static void tell_paused(struct takeover *t)
+{
+    struct xl_xen_store *store = t->r->record.store;
+
+    xl_xen_store_set(store, "phase", "%s",
+                     xc_sr_phase_name(XC_SR_PHASE_DISCONNECTED));
+    if ( xl_xen_store_flush(store, STORE_TIMEOUT_US) )
+        xl_note("xenstored does not take what others are to read about `%s`",
+                t->r->name);
+}
+
 static int take_hold(struct takeover *t, const char *uuid)
 {
     const struct xl_journal_record *record = t->how->record;
@@ -189,6 +241,7 @@ static int take_hold(struct takeover *t, const char *uuid)
     memcpy(r->record.session, record->session, sizeof(r->record.session));
     r->record.epoch = record->epoch;
     xl_xen_store_set(r->record.store, "domid", "%u", r->domid);
+    tell_paused(t);
     r->arrival.name = r->name;
     xl_arrival_note_record(&r->arrival, record->owner, record->session,
                            record->epoch);
@@ -312,6 +365,7 @@ int xl_xen_take_over(struct xl_xen_receiver *r, const char *uuid,
         /* Nothing is settled by that: the record stays, and who asks again. */
         xl_error("`%s`: not enough memory to take its receiver's place",
                  r->name);
+        tell_paused(&t);
         *status_r = XL_EXIT_FAILED;
         return 0;
     }

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * test_xl_xen_takeover.c: the receiver of a guest is dead, and somebody looks
+ * whether the guest is still the one whose pages were on their way, with a
+ * libxl that lists what it is told to.
+ */
+#include <check.h>
+#include <stdlib.h>
+
+#ifdef HAVE_XENLIGHT
+
+#include <stdio.h>
+#include <string.h>
+
+#include "xl_xen_receive.h"
+
+#define UUID "00010203-0405-0607-0809-0a0b0c0d0e0f"
+
+/* A domain of this host; domid 0 ends the list. */
+struct domain
+{
+    uint32_t domid;
+    const char *name; /* NULL: it has none */
+    bool other;       /* another guest's UUID */
+    bool shutdown;
+    bool dying;
+};
+
+static const struct domain *host;
+
+libxl_dominfo *libxl_list_domain(libxl_ctx *ctx, int *nr_r)
+{
+    libxl_dominfo *list = calloc(8, sizeof(*list));
+    int nr = 0;
+
+    (void)ctx;
+    ck_assert_ptr_nonnull(list);
+    for ( ; host[nr].domid; nr++ )
+    {
+        uint8_t *uuid = libxl_uuid_bytearray(&list[nr].uuid);
+
+        for ( unsigned int i = 0; i < 16; i++ )
+            uuid[i] = (uint8_t)(i + (host[nr].other ? 100 : 0));
+        list[nr].domid = host[nr].domid;
+        list[nr].shutdown = host[nr].shutdown;
+        list[nr].dying = host[nr].dying;
+    }
+    *nr_r = nr;
+    return list;
+}
+
+void libxl_dominfo_list_free(libxl_dominfo *list, int nr)
+{
+    (void)nr;
+    free(list);
+}
+
+char *libxl_domid_to_name(libxl_ctx *ctx, uint32_t domid)
+{
+    const struct domain *d = host;
+
+    (void)ctx;
+    while ( d->domid && d->domid != domid )
+        d++;
+    return d->name ? strdup(d->name) : NULL;
+}
+
+/* What is there, when domain 7 was the one whose pages were on their way. */
+static const struct
+{
+    struct domain host[4];
+    bool anew;
+} hosts[] = {
+    { { { 0 } }, false },
+    { { { 7, "g", .other = false } }, false },
+    { { { 7, "g", .dying = true } }, false },
+    { { { 9, "g", .other = false } }, true },
+    { { { 7, "g", .dying = true }, { 9, "g", .other = false } }, true },
+    { { { 7, "g", .shutdown = true }, { 9, "g", .other = false } }, true },
+    { { { 9, "g2", .other = false }, { 7, "g", .other = false } }, false },
+    { { { 7, "g", .other = false }, { 9, "g2", .other = false } }, false },
+    { { { 9, "other", .other = true } }, false },
+    /* Suspended: the source's own copy, on this very host. */
+    { { { 9, "g--migratedaway", .shutdown = true } }, false },
+    /* Left half-built by an attempt that was killed. */
+    { { { 9, "g--incoming", .other = false } }, false },
+    { { { 9, NULL, .other = false } }, false },
+};
+
+START_TEST(a_guest_that_was_started_anew_is_another)
+{
+    host = hosts[_i].host;
+    ck_assert(xl_xen_has_started_anew(NULL, UUID, 7) == hosts[_i].anew);
+}
+END_TEST
+
+/* Records of old did not say. */
+START_TEST(without_a_number_nothing_is_assumed)
+{
+    static const struct domain one[] = { { 9, "g", .other = false }, { 0 } };
+
+    host = one;
+    ck_assert(!xl_xen_has_started_anew(NULL, UUID, 0));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("xl_xen_takeover");
+    TCase *tc = tcase_create("look");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_add_loop_test(tc, a_guest_that_was_started_anew_is_another, 0,
+                        sizeof(hosts) / sizeof(hosts[0]));
+    tcase_add_test(tc, without_a_number_nothing_is_assumed);
+    suite_add_tcase(s, tc);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+#else
+
+#include <stdio.h>
+
+int main(void)
+{
+    puts("there is no libxl here");
+    return 77;
+}
+
+#endif
