@@ -96,6 +96,17 @@ migrate "$A" "$B" g $P0
 settled
 end
 
+begin "that the guest has ended cannot be recorded, and is said all the same"
+EXTRA="--postcopy-bandwidth 0.5" start
+expect "no post-copy" wait_until 20 running
+mkdir "$B/g.migration.new"
+kill -KILL "$(guest_pid "$B" g)"
+expect "the receiver goes on" wait_until 20 no_pager "$B"
+expect_match "the receiver" "$(cat "$T/recv.err")" '.g. has ended here .*; but that is not recorded: .*migrate-recover'
+rmdir "$B/g.migration.new"
+fresh_guest
+end
+
 begin "nobody waits for ever who was told not to"
 RECOVERY_WAIT=1
 start --cut-after 2000000

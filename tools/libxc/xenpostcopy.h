@@ -503,7 +503,8 @@ struct xc_sr_restore_result
 {
     enum xc_sr_owner owner; /* NONE, FENCED, OWNER, FINISHED or ENDED */
     bool ran;               /* it has executed here, or may have */
-    bool whole;             /* it runs here, and no page is missing any more */
+    bool whole;             /* no page is missing any more: it runs here and
+                                    has all of them, or it has ended */
     bool end_seen;          /* END or ABORT came: the record may go */
     bool plain;             /* a stock stream: the guest is complete and
                                     paused, the caller decides who runs it */

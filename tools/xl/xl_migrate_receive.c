@@ -325,9 +325,13 @@ static int finish(struct xl_receiver *r, int rc)
     }
     if ( r->result.whole )
     {
-        xl_error("`%s` is here with all its memory, but that is not recorded: "
-                 "%s; `xl migrate-recover` at its source settles it",
-                 r->config.name, r->result.why);
+        xl_error("`%s` %s; but that is not recorded: %s; `xl migrate-recover` "
+                 "at its source settles it",
+                 r->config.name,
+                 xl_arrival_outcome(r->result.stats.abandoned
+                                        ? XC_SR_OWNER_ENDED
+                                        : XC_SR_OWNER_FINISHED),
+                 r->result.why);
         return XL_EXIT_UNKNOWN;
     }
     /* The record stays: it is what an operator, or recovery, goes by. */

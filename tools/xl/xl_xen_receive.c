@@ -370,10 +370,16 @@ static void settle_record(struct xl_xen_receiver *r, const char *known)
 /* All of it is here, but its record says less: so does whoever asks for it. */
 static int finish_unrecorded(struct xl_xen_receiver *r)
 {
-    xl_xen_receiver_allow_saving(r, true);
-    xl_error("`%s` is here with all its memory, but that is not recorded: %s; "
-             "`xl migrate-recover %s HOST` at its source settles it",
-             r->name, r->result.engine.why, r->name);
+    bool ended = r->result.engine.stats.abandoned;
+
+    if ( !ended )
+        xl_xen_receiver_allow_saving(r, true);
+    xl_error(
+        "`%s` %s; but that is not recorded: %s; `xl migrate-recover %s "
+        "HOST` at its source settles it",
+        r->name,
+        xl_arrival_outcome(ended ? XC_SR_OWNER_ENDED : XC_SR_OWNER_FINISHED),
+        r->result.engine.why, r->name);
     return XL_EXIT_UNKNOWN;
 }
 

@@ -181,7 +181,8 @@ int xl_xen_record_fence(struct xl_xen_record *record)
     struct xl_journal_record known;
     int rc = xl_journal_read(xl_xen_place(false), record->uuid, &known);
 
-    if ( rc || known.owner == XC_SR_OWNER_FENCED )
+    /* Of an older migration, FINISHED say: nothing was promised since. */
+    if ( rc || xl_journal_is_settled(&known) )
         return rc;
     if ( known.owner != XC_SR_OWNER_PREP )
         return -EBUSY;
