@@ -5,6 +5,7 @@
  */
 #include <check.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include "fake_hv.inc.c"
@@ -291,7 +292,9 @@ struct receiver_case
     int rc;
     pthread_t thread;
     bool hold_when_running;
-    bool overlapping; /* DISCARD says its run twice, and nothing follows */
+    bool ends_at_once; /* the guest, with its first instruction */
+    uint32_t features; /* ADVISE offers them */
+    bool overlapping;  /* DISCARD says its run twice, and nothing follows */
 };
 
 /* From here on: the faults of the start are there, later looks wait. */
@@ -300,6 +303,9 @@ static void on_running(void *ctx)
     struct receiver_case *c = ctx;
 
     atomic_store(&c->dst.hold, c->hold_when_running);
+    c->dst.gone = c->ends_at_once;
+    if ( c->dst.gone )
+        ck_assert_int_eq(eventfd_write(c->dst.gone_fd, 1), 0);
 }
 
 static void *run_restore(void *arg)
@@ -361,7 +367,7 @@ static void start_receiver(struct receiver_case *c, struct peer *p,
     xc_sr__write_begin(&p->w, XC_SR_REC_POSTCOPY_ADVISE);
     memset(p->session, 5, sizeof(p->session));
     xc_sr__write_bytes(&p->w, p->session, sizeof(p->session));
-    xc_sr__write_u32(&p->w, 0); /* no features: no ACKs in between */
+    xc_sr__write_u32(&p->w, c->features); /* mostly 0: no ACKs in between */
     xc_sr__write_u32(&p->w, 1);
     xc_sr__write_u64(&p->w, NR_PFNS);
     xc_sr__write_u64(&p->w, 0);
@@ -482,6 +488,34 @@ START_TEST(test_duplicates_and_released_pages)
 }
 END_TEST
 
+/* Pages are on their way when it shuts down.  COMPLETE is the last word. */
+START_TEST(test_nothing_follows_the_end_of_a_guest)
+{
+    struct receiver_case c;
+    struct peer p;
+    char octet;
+
+    connect_receiver(&c, &p);
+    c.features = XC_SR_FEATURE_ACK;
+    c.ends_at_once = true;
+    start_receiver(&c, &p, 32);
+    peer_wait_for(&p, XC_SR_REC_POSTCOPY_COMPLETE);
+    put_pages(&p, 0, 16);
+    put_pages(&p, 16, 16);
+    xc_sr__write_empty(&p.w, XC_SR_REC_END);
+    peer_flush(&p);
+    pthread_join(c.thread, NULL);
+    ck_assert_msg(c.rc == 0, "%d %s", c.rc, c.result.why);
+    ck_assert_int_eq(c.result.owner, XC_SR_OWNER_ENDED);
+    ck_assert(c.result.end_seen);
+    close(c.params.recv_fd);
+    ck_assert_uint_eq(xc_sr__inbuf_len(&p.in), 0);
+    ck_assert_int_eq(read(p.fd, &octet, 1), 0);
+    peer_dispose(&p);
+    fake_guest_dispose(&c.dst);
+}
+END_TEST
+
 /* Runs of a DISCARD record that overlap would have memory paged out for ever. */
 START_TEST(test_overlapping_runs_are_refused)
 {
@@ -534,6 +568,7 @@ int main(void)
     tcase_add_test(tc, test_fault_first_then_its_neighbours);
     tcase_add_test(tc, test_nak_before_commit_is_answered);
     tcase_add_test(tc, test_answer_is_loaded_ahead_of_bulk);
+    tcase_add_test(tc, test_nothing_follows_the_end_of_a_guest);
     tcase_add_test(tc, test_duplicates_and_released_pages);
     tcase_add_test(tc, test_overlapping_runs_are_refused);
     tcase_add_loop_test(tc, test_pages_that_were_not_announced, 0, 2);

@@ -139,6 +139,11 @@ int xc_sr__receiver_say(struct xc_sr_receiver *r);
 /* Says something if it has been silent for long; where that may happen. */
 int xc_sr__receiver_keepalive(struct xc_sr_receiver *r);
 void xc_sr__receiver_report(struct xc_sr_receiver *r, uint64_t now_us);
+/* COMPLETE is said, or about to be: nothing is wanted of the source. */
+static inline bool xc_sr__receiver_is_through(const struct xc_sr_receiver *r)
+{
+    return r->owner == XC_SR_OWNER_FINISHED || r->owner == XC_SR_OWNER_ENDED;
+}
 static inline bool xc_sr__receiver_has_back(const struct xc_sr_receiver *r)
 {
     return r->params->send_fd >= 0;

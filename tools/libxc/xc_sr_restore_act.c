@@ -358,8 +358,8 @@ static int on_postcopy_commit(struct xc_sr_receiver *r,
     if ( rc )
         return rc;
     /* Said again on a new connection: it was heard the first time. */
-    if ( r->owner == XC_SR_OWNER_OWNER || r->owner == XC_SR_OWNER_FINISHED ||
-         r->owner == XC_SR_OWNER_FENCED )
+    if ( r->owner == XC_SR_OWNER_OWNER || r->owner == XC_SR_OWNER_FENCED ||
+         xc_sr__receiver_is_through(r) )
         return 0;
     if ( r->owner != XC_SR_OWNER_PREP )
         return xc_sr__receiver_fail(r, -EPROTO,

@@ -102,7 +102,7 @@ static int flush_back(struct xc_sr_receiver *r)
     xc_sr__outq_drop(&r->out);
     /* A source that is gone is noticed when the stream ends; one that is not
      * needed any more is not missed. */
-    if ( rc == -EPIPE || r->owner == XC_SR_OWNER_FINISHED )
+    if ( rc == -EPIPE || xc_sr__receiver_is_through(r) )
         return 0;
     r->conn_lost = true;
     return xc_sr__receiver_fail(r, rc, "back channel: %s", strerror(-rc));
@@ -131,7 +131,7 @@ static int acknowledge(struct xc_sr_receiver *r, uint64_t step)
     if ( r->parked || r->handshaking )
         return 0;
 
-    if ( r->owner == XC_SR_OWNER_FINISHED )
+    if ( xc_sr__receiver_is_through(r) )
         return 0; /* COMPLETE is the last word on the back channel */
     if ( !(r->features & XC_SR_FEATURE_ACK) || used - r->acked < step ||
          used == r->acked || xc_sr__outq_len(&r->out) > BACK_QUEUE_MAX )
