@@ -5,7 +5,9 @@
  */
 #include <check.h>
 #include <pthread.h>
+#include <linux/sockios.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "fake_hv.inc.c"
@@ -491,8 +493,10 @@ END_TEST
 /* Pages are on their way when it shuts down.  COMPLETE is the last word. */
 START_TEST(test_nothing_follows_the_end_of_a_guest)
 {
+    uint64_t until_us = deadline();
     struct receiver_case c;
     struct peer p;
+    int unread = 1;
     char octet;
 
     connect_receiver(&c, &p);
@@ -502,6 +506,12 @@ START_TEST(test_nothing_follows_the_end_of_a_guest)
     peer_wait_for(&p, XC_SR_REC_POSTCOPY_COMPLETE);
     put_pages(&p, 0, 16);
     put_pages(&p, 16, 16);
+    peer_flush(&p);
+    /* It has taken them, and would say so before it looks for more. */
+    while ( ioctl(p.fd, SIOCOUTQ, &unread) == 0 && unread &&
+            xc_sr__now_us() < until_us )
+        usleep(1000);
+    ck_assert_int_eq(unread, 0);
     xc_sr__write_empty(&p.w, XC_SR_REC_END);
     peer_flush(&p);
     pthread_join(c.thread, NULL);
