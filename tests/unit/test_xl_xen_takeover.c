@@ -9,6 +9,7 @@
 
 #ifdef HAVE_XENLIGHT
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,6 +35,11 @@ libxl_dominfo *libxl_list_domain(libxl_ctx *ctx, int *nr_r)
     int nr = 0;
 
     (void)ctx;
+    if ( !host )
+    {
+        free(list);
+        return NULL;
+    }
     ck_assert_ptr_nonnull(list);
     for ( ; host[nr].domid; nr++ )
     {
@@ -101,6 +107,22 @@ START_TEST(without_a_number_nothing_is_assumed)
 
     host = one;
     ck_assert(!xl_xen_has_started_anew(NULL, UUID, 0));
+    host = NULL; /* nor where nobody can tell */
+    ck_assert(!xl_xen_has_started_anew(NULL, UUID, 7));
+}
+END_TEST
+
+/* Who is told that it is lost destroys it. */
+START_TEST(what_fails_once_does_not_lose_a_guest)
+{
+    static const int passing[] = { -ENOMEM, -EBUSY,     -EAGAIN, -EMFILE,
+                                   -EIO,    -ETIMEDOUT, -EFAULT, -EPERM };
+
+    for ( unsigned int i = 0; i < sizeof(passing) / sizeof(passing[0]); i++ )
+        ck_assert(!xl_xen_is_lost_by(passing[i]));
+    ck_assert(xl_xen_is_lost_by(-ESRCH));
+    ck_assert(xl_xen_is_lost_by(-EOPNOTSUPP));
+    ck_assert(xl_xen_is_lost_by(-ENODEV));
 }
 END_TEST
 
@@ -114,6 +136,7 @@ int main(void)
     tcase_add_loop_test(tc, a_guest_that_was_started_anew_is_another, 0,
                         sizeof(hosts) / sizeof(hosts[0]));
     tcase_add_test(tc, without_a_number_nothing_is_assumed);
+    tcase_add_test(tc, what_fails_once_does_not_lose_a_guest);
     suite_add_tcase(s, tc);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);

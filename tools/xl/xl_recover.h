@@ -80,10 +80,10 @@ struct xl_recover_guest
                                 const struct xl_journal_record *record);
     /*
      * It runs here and pages of it may be missing: takes the receiver's place,
-     * says "ok" and serves the guest until that is over; *status_r is how it
-     * ended.  -EBUSY: another process has taken it.  Else -errno after a line,
-     * the guest is lost and the source does not know it yet; *ok_said_r.
-     * NULL: never possible.
+     * says "ok" and serves the guest until that is over, or says nothing and
+     * leaves it to another attempt; *status_r is how it ended.  -EBUSY: another
+     * process has taken it.  Else -errno after a line, the guest is lost and the
+     * source does not know it yet; *ok_said_r.  NULL: never possible.
      */
     int (*take_over)(void *ctx, const struct xl_recover_stand_in *how,
                      bool *ok_said_r, int *status_r);

@@ -183,6 +183,9 @@ static int answer_for_it(const struct xl_recover_guest *guest,
                   deadline_us);
     else if ( rc )
         status = tell_record(guest, record, fds, ok_said, deadline_us);
+    else if ( !ok_said )
+        (void)say(fds[0], "error", "its receiver's place cannot be taken now",
+                  deadline_us);
     return status;
 }
 

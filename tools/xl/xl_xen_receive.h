@@ -58,6 +58,10 @@ int xl_xen_receiver_finish(struct xl_xen_receiver *r, int rc);
  */
 bool xl_xen_has_started_anew(libxl_ctx *ctx, const char *uuid, uint32_t domid);
 
+/* Nobody will ever take over what has failed so: the guest is not there, or
+ * there is no paging of it. */
+bool xl_xen_is_lost_by(int rc);
+
 /* xl_recover_guest.take_over; r has libxl's context and a signal_fd. */
 int xl_xen_take_over(struct xl_xen_receiver *r, const char *uuid,
                      const struct xl_recover_stand_in *how, bool *ok_said_r,

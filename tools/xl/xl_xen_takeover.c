@@ -102,16 +102,21 @@ static void release(struct takeover *t)
 
 /* ---- What is there ----------------------------------------------------------------- */
 
-/* A copy that is suspended is the source's, on this very host.  wanted: the one
- * to be found if it is there, 0: any. */
-static uint32_t find_domain(libxl_ctx *ctx, const char *uuid, uint32_t wanted,
-                            bool *paused_r)
+/*
+ * A copy that is suspended is the source's, on this very host.  wanted: the one
+ * to be found if it is there, 0: any.  -ESRCH: there is none; -EIO: nobody can
+ * tell.
+ */
+static int find_domain(libxl_ctx *ctx, const char *uuid, uint32_t wanted,
+                       uint32_t *domid_r, bool *paused_r)
 {
     uint32_t domid = INVALID_DOMID;
     int i, nr = 0;
     libxl_dominfo *list = libxl_list_domain(ctx, &nr);
 
-    for ( i = 0; list && i < nr; i++ )
+    if ( !list )
+        return -EIO;
+    for ( i = 0; i < nr; i++ )
     {
         char text[XL_XEN_UUID_LEN];
 
@@ -122,9 +127,11 @@ static uint32_t find_domain(libxl_ctx *ctx, const char *uuid, uint32_t wanted,
         domid = list[i].domid;
         *paused_r = list[i].paused;
     }
-    if ( list )
-        libxl_dominfo_list_free(list, nr);
-    return domid;
+    libxl_dominfo_list_free(list, nr);
+    if ( domid == (uint32_t)INVALID_DOMID )
+        return -ESRCH;
+    *domid_r = domid;
+    return 0;
 }
 
 static bool is_incoming(const char *name)
@@ -137,12 +144,12 @@ static bool is_incoming(const char *name)
 
 bool xl_xen_has_started_anew(libxl_ctx *ctx, const char *uuid, uint32_t domid)
 {
-    bool paused;
-    uint32_t now = find_domain(ctx, uuid, domid, &paused);
+    uint32_t now = INVALID_DOMID;
+    bool paused, anew;
     char *name;
-    bool anew;
 
-    if ( !domid || now == (uint32_t)INVALID_DOMID || now == domid )
+    if ( !domid || find_domain(ctx, uuid, domid, &now, &paused) ||
+         now == domid )
         return false;
     /* Half-built, it is nobody's guest yet. */
     name = libxl_domid_to_name(ctx, now);
@@ -186,10 +193,10 @@ static int look(struct takeover *t, const char *uuid)
     uint32_t recorded = t->how->record->domid;
     bool paused = false;
     char *name;
+    int rc;
 
-    r->domid = find_domain(r->ctx, uuid, recorded, &paused);
-    if ( r->domid != (uint32_t)INVALID_DOMID && recorded &&
-         r->domid != recorded )
+    rc = find_domain(r->ctx, uuid, recorded, &r->domid, &paused);
+    if ( !rc && recorded && r->domid != recorded )
     {
         xl_error(
             "the guest of %s has ended here: domain %u is gone, and domain "
@@ -197,13 +204,15 @@ static int look(struct takeover *t, const char *uuid)
             uuid, recorded, r->domid);
         return -ESRCH;
     }
-    name = r->domid == (uint32_t)INVALID_DOMID
-               ? NULL
-               : libxl_domid_to_name(r->ctx, r->domid);
-    if ( !name )
+    name = rc ? NULL : libxl_domid_to_name(r->ctx, r->domid);
+    if ( !rc && !name )
+        rc = -EIO;
+    if ( rc )
     {
-        xl_error("the guest of %s does not run here any more", uuid);
-        return -ESRCH;
+        xl_error(rc == -ESRCH ? "the guest of %s does not run here any more"
+                              : "cannot look for the guest of %s",
+                 uuid);
+        return rc;
     }
     t->incoming = take_name(r, name);
     t->paused = paused && (t->incoming || was_disconnected(uuid));
@@ -339,6 +348,25 @@ static int serve(struct takeover *t, bool *began_r)
     return rc;
 }
 
+/* To be called lost is for good: not because a call of Xen's was busy. */
+bool xl_xen_is_lost_by(int rc)
+{
+    return rc == -ESRCH || rc == -EOPNOTSUPP || rc == -ENODEV;
+}
+
+/* Nothing is settled by that: the record stays, and who asks again. */
+static int put_off(struct takeover *t, const char *uuid, int rc)
+{
+    const char *name = t->r->name;
+
+    xl_error("`%s`: this process cannot take its receiver's place now (%s); "
+             "`xl migrate-recover` at its source tries again",
+             name[0] ? name : uuid, strerror(-rc));
+    if ( t->r->record.store )
+        tell_paused(t);
+    return XL_EXIT_FAILED;
+}
+
 int xl_xen_take_over(struct xl_xen_receiver *r, const char *uuid,
                      const struct xl_recover_stand_in *how, bool *ok_said_r,
                      int *status_r)
@@ -356,17 +384,14 @@ int xl_xen_take_over(struct xl_xen_receiver *r, const char *uuid,
         rc = take_hold(&t, uuid);
     if ( !rc )
         rc = xl_recover_say_ok(how->send_fd, how->deadline_us);
-    if ( rc )
+    *ok_said_r = !rc;
+    if ( rc == -EBUSY )
         return rc;
-    *ok_said_r = true;
-    rc = serve(&t, &began);
-    if ( rc == -ENOMEM && !began )
+    if ( !rc )
+        rc = serve(&t, &began);
+    if ( rc && !began && !xl_xen_is_lost_by(rc) )
     {
-        /* Nothing is settled by that: the record stays, and who asks again. */
-        xl_error("`%s`: not enough memory to take its receiver's place",
-                 r->name);
-        tell_paused(&t);
-        *status_r = XL_EXIT_FAILED;
+        *status_r = put_off(&t, uuid, rc);
         return 0;
     }
     if ( rc && !began )
