@@ -251,6 +251,19 @@ START_TEST(libxl_fails_at_the_destination)
 }
 END_TEST
 
+/* A save by another program, say, in the middle of which it must not run. */
+START_TEST(who_has_suspended_nobody_resumes_nobody)
+{
+    world->source.suspended = true;
+    world->destination.failure = FAKE_AT_ONCE;
+    migrate();
+    ck_assert_int_ne(world->send_rc, 0);
+    ck_assert_int_eq(world->sent.engine.owner, XC_SR_OWNER_RESUMED);
+    ck_assert(world->source.suspended);
+    ck_assert_uint_eq(world->source.resumes, 0);
+}
+END_TEST
+
 START_TEST(the_caller_may_refuse)
 {
     if ( _i )
@@ -347,6 +360,7 @@ static Suite *domain_suite(void)
     tcase_add_test(tc, recovered_after_commit);
     tcase_add_loop_test(tc, libxl_fails_at_the_destination, 0,
                         COUNT(destination_failures));
+    tcase_add_test(tc, who_has_suspended_nobody_resumes_nobody);
     tcase_add_loop_test(tc, the_caller_may_refuse, 0, 2);
     tcase_add_test(tc, network_cards_copy_while_pages_are_missing);
     tcase_add_test(tc, whoever_comes_after_a_dead_receiver_puts_cards_back);

@@ -32,6 +32,7 @@ struct sender
     struct libxl_postcopy__line line;
     struct xc_sr_save_params save;
     uint64_t suspend_until_us;
+    bool asked_to_suspend;
     bool reason_known; /* the engine's why came before this library's own */
     bool qemu_logs;    /* its log of dirty pages is on */
     bool may_commit;   /* libxl and the caller have agreed, once for all */
@@ -89,6 +90,7 @@ static int suspend_start(void *ctx)
     uint64_t deadline_us = libxl_postcopy__line_deadline(&s->line);
 
     s->suspend_until_us = deadline_us + s->line.timeout_us + SUSPEND_EXTRA_US;
+    s->asked_to_suspend = true;
     return libxl_postcopy__shim_send(&s->line.shim, &msg, deadline_us);
 }
 
@@ -149,7 +151,8 @@ static int resume(void *ctx)
     if ( !s->line.shim.asked )
         (void)logdirty(s, false);
     rc = libxl_postcopy__line_end(&s->line);
-    if ( rc )
+    /* If it stands still all the same, somebody else saves it, or moves it. */
+    if ( rc || !s->asked_to_suspend )
         return rc;
     rc = libxl_postcopy__run_ask(&s->line.run, resume_now,
                                  libxl_postcopy__line_deadline(&s->line));

@@ -114,6 +114,22 @@ static int check_guest(struct xl_xen_migration *x)
     return 0;
 }
 
+int xl_xen_migration_look_again(struct xl_xen_migration *x)
+{
+    libxl_dominfo *info = &x->domain.info;
+    int status;
+
+    libxl_dominfo_dispose(info);
+    libxl_dominfo_init(info);
+    if ( libxl_domain_info(x->ctx, info, x->domain.domid) )
+    {
+        xl_error("`%s` is not here any more", x->name);
+        return XL_EXIT_FAILED;
+    }
+    status = check_state(x);
+    return status ? status : check_records(x);
+}
+
 int xl_xen_migration_look(struct xl_xen_migration *x)
 {
     struct xl_migration *m = &x->m;

@@ -386,6 +386,8 @@ static int migrate(struct xl_xen_migration *x)
     if ( !status )
         status = xl_xen_migration_take_hold(x);
     if ( !status )
+        status = xl_xen_migration_look_again(x);
+    if ( !status )
         status = start_carrier(x);
     if ( status )
         return status;

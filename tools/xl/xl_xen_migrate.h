@@ -35,6 +35,10 @@ void xl_xen_migration_dispose(struct xl_xen_migration *x);
  * nothing stands in its way.  An exit status. */
 int xl_xen_migration_look(struct xl_xen_migration *x);
 
+/* Nobody else migrates it now: what somebody may have done to it since the
+ * first look.  An exit status. */
+int xl_xen_migration_look_again(struct xl_xen_migration *x);
+
 /* Post-copy is not possible, and stock migration is; reason is the engine's,
  * for the statistics.  An exit status. */
 int xl_xen_migration_refuse(struct xl_xen_migration *x, uint32_t reason,
