@@ -8,6 +8,7 @@
  * callbacks: one thread, no waiting.
  */
 #include <check.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include "fake_hv.inc.c"
@@ -25,6 +26,7 @@ struct attack
     unsigned int losses;
     enum xc_sr_owner last; /* record */
     bool destroyed;
+    int put_rc; /* the journal's answer */
 };
 
 /* A record with one field changed. */
@@ -67,6 +69,8 @@ static int put_record(void *ctx, enum xc_sr_owner owner,
     (void)session;
     (void)epoch;
     a->last = owner;
+    if ( a->put_rc )
+        return a->put_rc;
     if ( owner == XC_SR_OWNER_PREP )
     {
         say(a, &a->later);
@@ -406,6 +410,33 @@ START_TEST(a_record_goes_when_the_source_knows)
 }
 END_TEST
 
+/* Nothing is said that could not be recorded, and who is gone hears nothing. */
+START_TEST(a_record_that_cannot_be_told_stays)
+{
+    bool settled = false;
+    struct attack a;
+    char c;
+
+    attack_init(&a, false);
+    kit_record(&a.again, XC_SR_REC_END, 1);
+    a.put_rc = -EIO;
+    ck_assert_int_eq(tell(&a, &settled), -EIO);
+    ck_assert_int_eq(recv(a.peer_fd, &c, 1, MSG_DONTWAIT), -1);
+    a.put_rc = 0;
+    signal(SIGPIPE, SIG_IGN); /* as every caller does */
+    shutdown(a.engine_fd, SHUT_WR);
+    ck_assert_int_eq(xc_sr_restore_tell(
+                         &(struct xc_sr_tell_params){
+                             .record = { .owner = XC_SR_OWNER_FENCED },
+                             .send_fd = a.engine_fd,
+                             .recv_fd = a.engine_fd },
+                         &settled),
+                     -EPIPE);
+    ck_assert(!settled);
+    attack_dispose(&a);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("engine-hostile");
@@ -425,6 +456,7 @@ int main(void)
     tcase_add_loop_test(tc, a_record_stays_until_the_source_has_answered, 0,
                         XC_SR_ARRAY_SIZE(answers));
     tcase_add_loop_test(tc, a_record_goes_when_the_source_knows, 0, 2);
+    tcase_add_test(tc, a_record_that_cannot_be_told_stays);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_NORMAL);
