@@ -26,6 +26,8 @@
 #include "xl_transport.h"
 
 #define COURTESY_TIMEOUT_US UINT64_C(5000000)
+/* All pages are here, and this process has nothing else to do. */
+#define ALLOW_TIMEOUT_US    UINT64_C(60000000)
 /* A receiver that gives up destroys its guest. */
 #define GIVE_WAY_US         UINT64_C(20000000)
 /* An event channel that no guest has: who wants to suspend it through that
@@ -194,6 +196,11 @@ void xl_xen_receiver_allow_saving(struct xl_xen_receiver *r, bool allow)
     snprintf(path, sizeof(path),
              "/local/domain/%u/device/suspend/event-channel", r->domid);
     xl_xen_store_set(r->record.store, path, "%s", allow ? "" : NO_SUCH_CHANNEL);
+    /* Nobody comes after us who would do it. */
+    if ( allow && xl_xen_store_flush(r->record.store, ALLOW_TIMEOUT_US) )
+        xl_error("xenstored does not take that `%s` may be saved and migrated "
+                 "again: `xenstore-write %s ''` says so",
+                 r->name, path);
 }
 
 static void on_created(void *ctx, uint32_t domid)
