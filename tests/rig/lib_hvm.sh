@@ -87,9 +87,10 @@ serial_prints()
 {
     local log=$RIG_DIR/$1/log/console/serial-$2.log before
     before=$(grep -c '^load: beat' "$log")
-    [ "$before" -gt 0 ] || { tail -n 5 "$log"; return 1; }
     more_beats() { [ "$(grep -c '^load: beat' "$log")" -gt "$before" ]; }
-    within 60 more_beats
+    within 60 more_beats && return
+    tail -n 5 "$log"
+    return 1
 }
 
 # disk_right HOST NAME MIB: so much of the disk reads as it was written.
