@@ -278,8 +278,13 @@ static void set_up(struct world *w, enum move move)
     w->p.save.policy.allow_postcopy = move != PRECOPY;
     w->p.save.policy.max_iterations = move == RECOVERY ? 0 : 2;
     w->p.src.dirty_per_fetch = 5;
-    w->p.save.recovery.timeout_us = w->p.restore.recovery.timeout_us = 60000;
-    w->p.save.ready_timeout_us = w->p.restore.commit_timeout_us = 250000;
+    /* Not waited for long where something fails; valgrind needs its time. */
+    if ( order.nth )
+    {
+        w->p.save.recovery.timeout_us = w->p.restore.recovery.timeout_us =
+            60000;
+        w->p.save.ready_timeout_us = w->p.restore.commit_timeout_us = 250000;
+    }
     w->p.save.recovery.enabled = w->p.restore.recovery.enabled =
         move == RECOVERY;
     w->p.save.journal.put = w->p.restore.journal.put = nth_put;
