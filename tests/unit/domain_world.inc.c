@@ -298,7 +298,9 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-    fake_guest_dispose(&guest);
+    if ( guest.memory )
+        fake_guest_dispose(&guest);
+    memset(&guest, 0, sizeof(guest));
     libxl_postcopy_fini();
     munmap(world, sizeof(*world));
 }

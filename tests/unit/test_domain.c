@@ -107,6 +107,7 @@ START_TEST(plain_from_a_file)
     if ( pid == 0 )
     {
         libxl_postcopy_fini();
+        fake_guest_dispose(&guest);
         receive_params.restore.recv_fd = file;
         receive_params.restore.send_fd = -1;
         receive();

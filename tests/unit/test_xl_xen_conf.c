@@ -25,7 +25,7 @@
 #define SENDER_US (60 * SECOND)
 
 static uint64_t clock_us;
-static char lockfile[] = "/tmp/xp-lock.XXXXXX";
+static char lockfile[sizeof("/tmp/xp-lock.XXXXXX")];
 static char said[600];
 /* dom0 gives back so much in each second; the domain needs 1 GiB more. */
 static uint64_t free_kb, given_kb_per_s;
@@ -251,8 +251,10 @@ END_TEST
 
 static void begin(void)
 {
-    int fd = mkstemp(lockfile);
+    int fd;
 
+    snprintf(lockfile, sizeof(lockfile), "/tmp/xp-lock.XXXXXX");
+    fd = mkstemp(lockfile);
     ck_assert_int_ge(fd, 0);
     close(fd);
     clock_us = 1000 * SECOND;
