@@ -74,15 +74,16 @@ in_push()
 
 # on_record HOST SIDE NAME OWNER COMMAND: in dom0 there, as soon as that is
 # recorded.  To be called before it is.  The next step of the hand-over may be a
-# few milliseconds away, so it never rests, and what it does should not start
-# a program first.
+# few milliseconds away, so what it does should not start a program first; and
+# who never rests is given the processor last.
 on_record()
 {
     on "$1" "(f=$RECORDS/$2/$(uuid "$3").migration n=0 xs=\$(pidof xenstored)
         until read -r line <\$f 2>/dev/null; case \$line in
             *'\"$4\"'*) true ;; *) false ;; esac
         do
-            n=\$((n + 1)); [ \$n -lt 2000000 ] || exit
+            n=\$((n + 1)); [ \$((n % 100)) -ne 0 ] || sleep 0.01
+            [ \$n -lt 1000000 ] || exit
         done 2>/dev/null; $5) </dev/null >/dev/null 2>&1 &"
 }
 
