@@ -87,6 +87,17 @@ on_record()
         done 2>/dev/null; $5) </dev/null >/dev/null 2>&1 &"
 }
 
+# stops_before_commit NAME: on host 1 its process is stopped when the destination
+# has been sent all it needs to get ready: then its copy here is given the other
+# name, and PREPARED takes some 100 ms more.  To be called before it sets out.
+stops_before_commit()
+{
+    h1 "(n=0; until [ \"\$(xenstore-read \
+            /local/domain/$(domid 1 "$1")/name)\" = $1--migratedaway ]; do
+            n=\$((n + 1)); [ \$n -lt 20000 ] || exit
+        done; kill -STOP \$(cat /tmp/$1.pid)) </dev/null >/dev/null 2>&1 &"
+}
+
 # With its xenstored stopped a destination that has read COMMIT cannot let the
 # guest run, so RUNNING is not said.
 stop_xenstored='kill -STOP ${xs:-$(pidof xenstored)}'
