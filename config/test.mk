@@ -27,7 +27,8 @@ LINTS       := $(sort $(wildcard tests/lint/check-*))
     check-rig check-rig-ci check-rig-full
 
 # What every change has to pass, in ten minutes.  For that the sanitizers see a
-# third of the migration matrix (XP_BRIEF=1, see matrix.t) and neither the
+# third of the migration matrix and half of what a hostile peer does
+# (XP_BRIEF=1, see matrix.t and left_out() of lib.sh) and neither the
 # tests of figures nor those that mostly wait.  check-full leaves nothing out
 # and takes its time.  What the rig boots is built meanwhile, where the other
 # parts leave the processors idle.
