@@ -51,8 +51,12 @@ hvm_disk()
     done
 }
 
-# disk_sum NAME MIB: of the first MiB of that disk, as md5sum says it.
-disk_sum() { head -c "$(($2 << 20))" "$OUT/$1.img" | md5sum; }
+# disk_sum NAME MIB [SKIP]: of MiB of that disk, from the start or behind SKIP
+# of them, as md5sum says it.
+disk_sum()
+{
+    dd if="$OUT/$1.img" bs=1M count="$2" skip="${3-0}" 2>/dev/null | md5sum
+}
 
 # serial_ask HOST NAME COMMAND: typed at the guest's second serial port, it is
 # run there, and what it prints comes back; so does whether it went well.
@@ -93,12 +97,13 @@ serial_prints()
     return 1
 }
 
-# disk_right HOST NAME MIB: so much of the disk reads as it was written.
+# disk_right HOST NAME MIB [SKIP]: so much of the disk reads as it was written.
 disk_right()
 {
     local said
-    said=$(serial_ask "$1" "$2" "head -c $(($3 << 20)) /dev/sda | md5sum")
-    [ "$said" = "$(disk_sum "$2" "$3")" ] || { echo "$said"; return 1; }
+    said=$(serial_ask "$1" "$2" \
+        "dd if=/dev/sda bs=64k count=$(($3 * 16)) skip=$((${4-0} * 16)) 2>/dev/null | md5sum")
+    [ "$said" = "$(disk_sum "${@:2}")" ] || { echo "$said"; return 1; }
 }
 
 # forget_disk HOST NAME: what was read of it is read from it again.
