@@ -250,13 +250,9 @@ static bool frame_missing(const struct guest *g, uint64_t pfn)
     off_t at = (off_t)(pfn << XC_SR_PAGE_SHIFT);
     int fds[2] = { -1, -1 };
     ssize_t wrote;
-    off_t data;
 
     if ( g->missing_uffd < 0 )
-    {
-        data = lseek(g->mem_fd, at, SEEK_DATA);
-        return data < 0 ? errno == ENXIO : data != at;
-    }
+        return xc_sr__lw_is_hole(g->mem_fd, pfn);
     if ( pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0 )
         return false;
     wrote = write(fds[1], g->mem + at, 1);

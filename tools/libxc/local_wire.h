@@ -11,7 +11,10 @@
 #ifndef LOCAL_WIRE_H
 #define LOCAL_WIRE_H
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include "xc_sr_base.h"
 #include "xenpostcopy_local.h"
@@ -99,5 +102,18 @@ int xc_sr__lw_call(int sock, struct lw_msg *msg, struct lw_fds *fds_r,
 const char *xc_sr__local_why(int rc);
 
 #define LW_TIMEOUT_US 10000000u /* longest answer: a check of all memory */
+
+/*
+ * Of the guest's memory, which both ends have open: no frame is there, for
+ * certain.  Where it cannot be known a frame too many is better than a page
+ * lost.
+ */
+static inline bool xc_sr__lw_is_hole(int mem_fd, uint64_t pfn)
+{
+    off_t at = (off_t)(pfn << XC_SR_PAGE_SHIFT);
+    off_t data = lseek(mem_fd, at, SEEK_DATA);
+
+    return data < 0 ? errno == ENXIO : data != at;
+}
 
 #endif /* LOCAL_WIRE_H */

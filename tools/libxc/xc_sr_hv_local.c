@@ -212,13 +212,9 @@ static int page_types(struct xc_sr_hv *hv, const uint64_t *pfns,
 /* Reading a hole through a mapping would give the guest a frame for it. */
 static bool still_hole(struct local *l, uint64_t pfn)
 {
-    off_t at = (off_t)(pfn << XC_SR_PAGE_SHIFT), data;
-
     if ( !xc_sr__pageset_has(&l->holes, pfn) )
         return false;
-    /* Where it cannot be known a frame too many is better than a page lost. */
-    data = lseek(l->mem_fd, at, SEEK_DATA);
-    if ( data < 0 ? errno == ENXIO : data != at )
+    if ( xc_sr__lw_is_hole(l->mem_fd, pfn) )
         return true;
     xc_sr__pageset_remove(&l->holes, pfn);
     return false;

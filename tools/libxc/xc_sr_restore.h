@@ -162,9 +162,9 @@ bool xc_sr__receiver_may_recover(const struct xc_sr_receiver *r);
  * source has aborted.
  */
 int xc_sr__receiver_recover(struct xc_sr_receiver *r);
-/* A step that takes as many connections as it needs. */
 /* It runs here, and nobody waits for another connection any more. */
 void xc_sr__receiver_leave(struct xc_sr_receiver *r);
+/* A step that takes as many connections as it needs. */
 int xc_sr__receiver_through_losses(struct xc_sr_receiver *r,
                                    int (*step)(struct xc_sr_receiver *r));
 /* The place of a dead process is taken, and its source goes on. */

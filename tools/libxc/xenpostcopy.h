@@ -514,8 +514,9 @@ struct xc_sr_restore_result
 
 /*
  * Runs a whole migration at the destination.  Returns 0 when every page is
- * in, or none is wanted any more (owner ENDED).  owner FENCED or NONE: the guest never ran here and the caller destroys
- * it.  owner OWNER after an error: it runs here with pages missing.
+ * in, or none is wanted any more (owner ENDED).  owner FENCED or NONE: the
+ * guest never ran here and the caller destroys it.  owner OWNER after an error:
+ * it runs here with pages missing, or, if it is whole, without a record of that.
  */
 int xc_sr_restore(const struct xc_sr_restore_params *params,
                   struct xc_sr_restore_result *result_r);
@@ -523,8 +524,8 @@ int xc_sr_restore(const struct xc_sr_restore_params *params,
 /*
  * For a destination whose process is gone and whose guest either never ran
  * here or needs nothing more: tells the source, on a new connection, what the
- * record says (FENCED, FINISHED, ENDED, LOST; NONE: nothing is known of it) and waits
- * for its word.  The epoch is raised and put into the journal first.
+ * record says (FENCED, FINISHED, ENDED, LOST; NONE: nothing is known of it) and
+ * waits for its word.  The epoch is raised and put into the journal first.
  * *settled_r: the source knows, the record may go.
  */
 struct xc_sr_tell_params
