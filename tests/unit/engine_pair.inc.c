@@ -16,7 +16,8 @@ struct journal
     uint8_t session[16];
     uint64_t epoch;
     enum xc_sr_owner fail_on;
-    unsigned int failures; /* so often, then no more; 0: always */
+    unsigned int failures;      /* so often, then no more; 0: always */
+    enum xc_sr_owner unsure_of; /* it is there, and nobody can be sure */
 };
 
 struct pair
@@ -52,7 +53,7 @@ static int put_journal(void *ctx, enum xc_sr_owner owner,
     }
     ck_assert_uint_lt(j->nr, XC_SR_ARRAY_SIZE(j->seen));
     j->seen[j->nr++] = owner;
-    return 0;
+    return j->unsure_of == owner ? -ENOTRECOVERABLE : 0;
 }
 
 static int on_destroy(void *ctx)

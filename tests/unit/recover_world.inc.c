@@ -379,3 +379,21 @@ static void assert_one_whole_guest(const struct world *w)
     ck_assert(!p->dst.paused);
     assert_memory_equal(p);
 }
+
+/* Another source takes up the record of a parked one. */
+static __attribute__((unused)) void restart_source(struct world *w)
+{
+    struct xc_sr_record_of from = record_of(&w->p.src_journal);
+    struct conn *c = open_conn(w, (struct plan){ NOTHING });
+
+    ck_assert_int_eq(from.owner, XC_SR_OWNER_COMMITTED);
+    w->p.save.from = &from;
+    close(w->p.fd[0]);
+    w->p.fd[0] = w->p.save.send_fd = w->p.save.recv_fd = c->src;
+    ck_assert_int_eq(xc_sr_control_reconnect(w->dst_control, c->dst, c->dst),
+                     0);
+    w->p.save_rc = xc_sr_save(&w->p.save, &w->p.saved);
+    ck_assert_msg(w->p.save_rc == 0, "%s", w->p.saved.why);
+    pthread_join(w->dst_thread, NULL);
+    assert_one_whole_guest(w);
+}

@@ -223,13 +223,11 @@ END_TEST
 
 /* ---- Dead processes ------------------------------------------------------------------- */
 
-/* A source that stops waiting is a parked one; another takes its record up. */
+/* A source that stops waiting is a parked one. */
 START_TEST(test_source_restarted)
 {
     struct world *w = calloc(1, sizeof(*w));
-    struct xc_sr_record_of from;
     size_t fwd, back;
-    struct conn *c;
 
     measure(&fwd, &back);
     ck_assert_ptr_nonnull(w);
@@ -240,17 +238,7 @@ START_TEST(test_source_restarted)
     pthread_join(w->src_thread, NULL);
     ck_assert_int_eq(w->p.saved.owner, XC_SR_OWNER_COMMITTED);
     ck_assert(!w->p.src.resumed);
-    from = record_of(&w->p.src_journal);
-    w->p.save.from = &from;
-    c = open_conn(w, (struct plan){ NOTHING });
-    close(w->p.fd[0]);
-    w->p.fd[0] = w->p.save.send_fd = w->p.save.recv_fd = c->src;
-    ck_assert_int_eq(xc_sr_control_reconnect(w->dst_control, c->dst, c->dst),
-                     0);
-    w->p.save_rc = xc_sr_save(&w->p.save, &w->p.saved);
-    ck_assert_msg(w->p.save_rc == 0, "%s", w->p.saved.why);
-    pthread_join(w->dst_thread, NULL);
-    assert_one_whole_guest(w);
+    restart_source(w);
     world_dispose(w);
     free(w);
 }

@@ -124,6 +124,26 @@ START_TEST(it_says_what_guest_it_is)
 }
 END_TEST
 
+/* Somebody goes by the record of a guest that was left suspended; what runs
+ * under its number is another. */
+START_TEST(only_a_suspended_guest_is_taken_up_again)
+{
+    const struct xc_sr_xen_source_hooks later = { .resume = resume };
+    struct xc_sr_hv *again = NULL;
+    unsigned int open = host->handles;
+
+    ck_assert_int_eq(
+        xc_sr_hv_open_xen_source(FAKE_DOMID, &later, &log_to, &again), -EBUSY);
+    ck_assert_ptr_null(again);
+    ck_assert_ptr_nonnull(strstr(last_error, "not suspended"));
+    ck_assert_uint_eq(host->handles, open);
+    host->suspended = true;
+    ck_assert_int_eq(
+        xc_sr_hv_open_xen_source(FAKE_DOMID, &later, &log_to, &again), 0);
+    xc_sr_hv_close(again);
+}
+END_TEST
+
 static void assert_not_opened(uint32_t domid, int rc, const char *why)
 {
     struct xc_sr_hv *no = NULL;
@@ -490,6 +510,7 @@ static Suite *hv_xen_source_suite(void)
 
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, it_says_what_guest_it_is);
+    tcase_add_test(tc, only_a_suspended_guest_is_taken_up_again);
     tcase_add_test(tc, what_cannot_be_opened_says_why);
     tcase_add_test(tc, holes_and_pages_have_their_types);
     tcase_add_test(tc, a_page_by_itself);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -107,6 +108,159 @@ START_TEST(a_record_is_tried_beforehand)
     ck_assert_int_eq(xl_journal_read(dir, "g", &r), 0);
     ck_assert_int_eq(r.owner, XC_SR_OWNER_COMMITTED);
     ck_assert_uint_eq(r.epoch, 7);
+    xl_journal_close(&j);
+}
+END_TEST
+
+/* ---- A disk that fails ------------------------------------------------------- */
+
+static struct
+{
+    bool sync;     /* of a directory */
+    bool killed;   /* there, before it is known what it says */
+    bool exchange; /* of two files; else the file system knows no such thing */
+    bool rename;
+    bool unlink;
+} fails;
+
+/* The journal calls these. */
+int fsync(int fd)
+{
+    struct stat st;
+
+    if ( !fstat(fd, &st) && S_ISDIR(st.st_mode) )
+    {
+        if ( fails.killed )
+            _exit(0);
+        errno = EIO;
+        if ( fails.sync )
+            return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int renameat2(int from_fd, const char *from, int to_fd, const char *to,
+              unsigned int flags)
+{
+    errno = EINVAL;
+    return fails.exchange
+               ? -1
+               : (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
+}
+
+int renameat(int from_fd, const char *from, int to_fd, const char *to)
+{
+    errno = EROFS;
+    return fails.rename ? -1
+                        : (int)syscall(SYS_renameat, from_fd, from, to_fd, to);
+}
+
+int unlinkat(int fd, const char *name, int flags)
+{
+    errno = EROFS;
+    return fails.unlink ? -1 : (int)syscall(SYS_unlinkat, fd, name, flags);
+}
+
+static void open_durable(struct xl_journal *j, enum xc_sr_owner first)
+{
+    uint8_t session[16] = { 1 };
+
+    memset(&fails, 0, sizeof(fails));
+    ck_assert_int_eq(xl_journal_open(j, dir, "g", true), 0);
+    j->durable = true;
+    if ( first != XC_SR_OWNER_NONE )
+        ck_assert_int_eq(xl_journal_put(j, first, session, 1), 0);
+}
+
+static void assert_read(enum xc_sr_owner owner)
+{
+    struct xl_journal_record r;
+
+    ck_assert_int_eq(xl_journal_read(dir, "g", &r), 0);
+    ck_assert_str_eq(xc_sr_owner_name(r.owner), xc_sr_owner_name(owner));
+}
+
+/* Whoever is told that it failed has to be right about it. */
+START_TEST(what_cannot_be_synced_is_not_there)
+{
+    struct xl_journal j = { .dir_fd = -1 };
+    struct xl_journal_record r;
+    uint8_t session[16] = { 1 };
+
+    open_durable(&j, XC_SR_OWNER_NONE);
+    fails.sync = true;
+    ck_assert_int_eq(xl_journal_put(&j, XC_SR_OWNER_COMMITTED, session, 0),
+                     -EIO);
+    ck_assert_int_eq(xl_journal_read(dir, "g", &r), -ENOENT);
+    ck_assert_uint_eq(files_in_dir(), 0);
+    fails.sync = false;
+    ck_assert_int_eq(xl_journal_put(&j, XC_SR_OWNER_PREP, session, 1), 0);
+    fails.sync = true;
+    ck_assert_int_eq(xl_journal_put(&j, XC_SR_OWNER_OWNER, session, 1), -EIO);
+    assert_read(XC_SR_OWNER_PREP);
+    ck_assert_uint_eq(files_in_dir(), 1);
+    xl_journal_close(&j);
+}
+END_TEST
+
+START_TEST(what_cannot_be_taken_back_is_told)
+{
+    struct xl_journal j = { .dir_fd = -1 };
+    uint8_t session[16] = { 1 };
+
+    open_durable(&j, _i ? XC_SR_OWNER_PREP : XC_SR_OWNER_NONE);
+    fails.sync = true;
+    *(_i ? &fails.rename : &fails.unlink) = true;
+    ck_assert_int_eq(xl_journal_put(&j, XC_SR_OWNER_OWNER, session, 1),
+                     -ENOTRECOVERABLE);
+    memset(&fails, 0, sizeof(fails));
+    assert_read(XC_SR_OWNER_OWNER);
+    xl_journal_close(&j);
+}
+END_TEST
+
+START_TEST(a_file_system_that_cannot_exchange_will_do)
+{
+    struct xl_journal j = { .dir_fd = -1 };
+    uint8_t session[16] = { 1 };
+
+    open_durable(&j, XC_SR_OWNER_PREP);
+    fails.exchange = true;
+    ck_assert_int_eq(xl_journal_put(&j, XC_SR_OWNER_OWNER, session, 1), 0);
+    assert_read(XC_SR_OWNER_OWNER);
+    ck_assert_uint_eq(files_in_dir(), 1);
+    /* The one before is not there any more: nobody is told that it is. */
+    fails.sync = true;
+    ck_assert_int_eq(xl_journal_put(&j, XC_SR_OWNER_FINISHED, session, 1),
+                     -ENOTRECOVERABLE);
+    assert_read(XC_SR_OWNER_FINISHED);
+    xl_journal_close(&j);
+}
+END_TEST
+
+/* It is read as what it says, and its process is known to be gone. */
+START_TEST(one_that_was_killed_before_it_was_synced_counts)
+{
+    struct xl_journal j = { .dir_fd = -1 };
+    struct xl_journal_record r;
+    uint8_t session[16] = { 1 };
+    pid_t pid;
+
+    open_durable(&j, XC_SR_OWNER_NONE);
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if ( pid == 0 )
+    {
+        fails.killed = true;
+        (void)xl_journal_put(&j, XC_SR_OWNER_COMMITTED, session, 3);
+        _exit(1);
+    }
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    ck_assert_int_eq(xl_journal_read(dir, "g", &r), 0);
+    ck_assert_int_eq(r.owner, XC_SR_OWNER_COMMITTED);
+    ck_assert_uint_eq(r.epoch, 3);
+    ck_assert(xl_journal_is_abandoned(&r));
+    ck_assert(!xl_journal_is_settled(&r));
     xl_journal_close(&j);
 }
 END_TEST
@@ -392,6 +546,10 @@ int main(void)
     tcase_set_timeout(t, 30);
     tcase_add_test(t, the_last_record_is_the_one_that_is_read);
     tcase_add_test(t, a_record_is_tried_beforehand);
+    tcase_add_test(t, what_cannot_be_synced_is_not_there);
+    tcase_add_loop_test(t, what_cannot_be_taken_back_is_told, 0, 2);
+    tcase_add_test(t, a_file_system_that_cannot_exchange_will_do);
+    tcase_add_test(t, one_that_was_killed_before_it_was_synced_counts);
     tcase_add_test(t, every_owner_is_read_back);
     tcase_add_test(t, what_was_noted_of_a_guest_is_read_back);
     tcase_add_test(t, a_number_that_is_in_use_again_is_not_the_process);

@@ -333,6 +333,8 @@ static int open_source(struct xen *x, const xc_domaininfo_t *info)
     /* One that was left suspended is taken up again; what it writes was
      * logged for somebody who is gone. */
     x->suspended = is_suspended(info);
+    if ( !x->suspended && !x->hooks.suspend_start )
+        return -EBUSY;
     if ( x->suspended )
         (void)xc_shadow_control(x->xch, x->domid, XEN_DOMCTL_SHADOW_OP_OFF,
                                 NULL, 0);
@@ -389,6 +391,7 @@ static int attach(struct xc_sr_hv *hv)
         xc_sr__error(hv->log, "domain %u: %s", x->domid,
                      rc == -EOPNOTSUPP ? "PV guests cannot be moved this way"
                      : rc == -ESRCH    ? "there is no such domain"
+                     : rc == -EBUSY    ? "it is not suspended"
                                        : strerror(-rc));
     return rc;
 }

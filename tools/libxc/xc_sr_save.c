@@ -402,15 +402,15 @@ static void resume_here(struct xc_sr_sender *s)
     if ( s->params->journal.put )
         rc = s->params->journal.put(s->params->journal.ctx, XC_SR_OWNER_RESUMED,
                                     s->session, s->epoch);
-    /* The durable record says COMMITTED: it stays parked, as it would after
-     * a restart.  Before COMMIT nothing has been said that binds us. */
+    /* The durable record says COMMITTED, or may: it stays parked, as it would
+     * after a restart.  Before that nothing has been said that binds us. */
     if ( rc && s->owner == XC_SR_OWNER_COMMITTED )
     {
         xc_sr__error(s->log, "domain %u: cannot record RESUMED: %s",
                      s->hv->info.domid, strerror(-rc));
         return;
     }
-    if ( s->owner == XC_SR_OWNER_COMMITTED )
+    if ( s->owner == XC_SR_OWNER_COMMITTED && !s->commit_unsaid )
         say_end(s);
     else
         say_abort(s);
@@ -436,10 +436,10 @@ static void resume_here(struct xc_sr_sender *s)
 
 static void settle(struct xc_sr_sender *s, int rc)
 {
-    bool fenced = s->naked && !s->running;
+    bool never_there = (s->naked && !s->running) || s->commit_unsaid;
 
     if ( rc && (s->owner == XC_SR_OWNER_NONE ||
-                (s->owner == XC_SR_OWNER_COMMITTED && fenced)) )
+                (s->owner == XC_SR_OWNER_COMMITTED && never_there)) )
         resume_here(s);
     /* A copy that is parked or about to go needs no order in its dirty log,
      * and putting it in order takes time. */

@@ -116,6 +116,8 @@ struct xc_sr_sender
     bool prepared;
     bool running;
     bool naked; /* NAK: the destination never ran it and never will */
+    bool
+        commit_unsaid; /* COMMITTED may be on the record, and is not acted on */
     bool complete;
     bool abort_refused; /* asked after COMMIT, and told so */
     bool at_boundary;   /* out holds whole records: ABORT could follow */

@@ -94,6 +94,11 @@ int xc_sr__sender_commit(struct xc_sr_sender *s)
         rc =
             s->params->journal.put(s->params->journal.ctx,
                                    XC_SR_OWNER_COMMITTED, s->session, s->epoch);
+    if ( rc == -ENOTRECOVERABLE )
+    {
+        s->owner = XC_SR_OWNER_COMMITTED;
+        s->commit_unsaid = true;
+    }
     if ( rc )
         return xc_sr__sender_fail(s, rc, "cannot record COMMITTED: %s",
                                   strerror(-rc));

@@ -20,7 +20,7 @@ bool xc_sr__sender_may_recover(const struct xc_sr_sender *s)
 {
     return s->params->recovery.enabled && s->params->control &&
            s->version >= 3 && s->owner == XC_SR_OWNER_COMMITTED && !s->naked &&
-           !s->complete && !s->gave_up;
+           !s->commit_unsaid && !s->complete && !s->gave_up;
 }
 
 /* ---- Letting go of a connection ------------------------------------------- */

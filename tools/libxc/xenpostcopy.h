@@ -331,6 +331,8 @@ struct xc_sr_upper_sink
  * The durable record of ownership (docs/specs, "Hand-over").  put() returns
  * only when `owner` outlives this process; the engine calls it before it acts
  * or speaks.  A failure before the point of no return aborts the migration.
+ * -ENOTRECOVERABLE: nobody knows which of the two records will be read, this one or
+ * the one before; after any other failure it is the one before.
  */
 struct xc_sr_journal
 {

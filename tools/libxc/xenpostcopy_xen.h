@@ -54,8 +54,9 @@ struct xc_sr_xen_source_hooks
  * switches the dirty log off, unmaps everything, and neither resumes nor ends
  * the guest: on Xen nobody but the caller can.  Of a guest that is suspended
  * already, because the process that held it is gone, a dirty log that was left
- * on is switched off.
- * Errors: -ESRCH no such domain, -EOPNOTSUPP a PV guest, -EACCES, -ENOSYS.
+ * on is switched off; hooks without suspend_start() are for such a guest alone.
+ * Errors: -ESRCH no such domain, -EOPNOTSUPP a PV guest, -EBUSY: it is not
+ * suspended, and should be, -EACCES, -ENOSYS.
  */
 int xc_sr_hv_open_xen_source(uint32_t domid,
                              const struct xc_sr_xen_source_hooks *hooks,

@@ -7,7 +7,9 @@
  * other and a crash of xl loses neither.  For the local backend it is not
  * synced to the disk: its guest is a process and dies with its host, so after a
  * power failure there is nothing left that two hosts could both run.  For Xen
- * it is (durable): the other host's guest goes on.
+ * it is (durable): the other host's guest goes on.  What could not be synced is
+ * taken back: who was told that it failed goes by the record before it, and so
+ * does everybody who reads it.
  */
 #include "xl_journal.h"
 
@@ -159,23 +161,63 @@ int xl_journal_try(const struct xl_journal *journal)
     return rc;
 }
 
+/* What became of the record that was there when a new one took its place. */
+enum older
+{
+    OLDER_NONE,   /* there was none */
+    OLDER_BESIDE, /* it has the other name */
+    OLDER_GONE,   /* perhaps: the file system cannot exchange two files */
+};
+
+static int swap_in(const struct xl_journal *journal, const char *temporary,
+                   enum older *older_r)
+{
+    int fd = journal->dir_fd;
+    enum older older = OLDER_BESIDE;
+
+    if ( renameat2(fd, temporary, fd, journal->file, RENAME_EXCHANGE) )
+    {
+        older = errno == ENOENT ? OLDER_NONE : OLDER_GONE;
+        if ( renameat(fd, temporary, fd, journal->file) )
+            return -errno;
+    }
+    *older_r = older;
+    return 0;
+}
+
+static int take_back(const struct xl_journal *journal, const char *temporary,
+                     enum older older)
+{
+    int fd = journal->dir_fd;
+
+    if ( older == OLDER_GONE )
+        return -EOPNOTSUPP;
+    if ( older == OLDER_NONE ? unlinkat(fd, journal->file, 0)
+                             : renameat(fd, temporary, fd, journal->file) )
+        return -errno;
+    return 0;
+}
+
 int xl_journal_put(void *ctx, enum xc_sr_owner owner, const uint8_t session[16],
                    uint64_t epoch)
 {
     struct xl_journal *journal = ctx;
     char temporary[XL_JOURNAL_NAME_LEN + 8];
+    enum older older = OLDER_GONE;
     int rc;
 
     name_beside(journal, temporary);
     rc = write_beside(journal, temporary, owner, session, epoch);
     if ( rc )
         return rc;
-    if ( renameat(journal->dir_fd, temporary, journal->dir_fd, journal->file) )
+    rc = swap_in(journal, temporary, &older);
+    if ( !rc && journal->durable && fsync(journal->dir_fd) )
+    {
         rc = -errno;
-    else if ( journal->durable && fsync(journal->dir_fd) )
-        rc = -errno;
-    if ( rc )
-        unlinkat(journal->dir_fd, temporary, 0);
+        if ( take_back(journal, temporary, older) )
+            rc = -ENOTRECOVERABLE;
+    }
+    unlinkat(journal->dir_fd, temporary, 0);
     return rc;
 }
 

@@ -49,7 +49,11 @@ int xl_journal_open(struct xl_journal *journal, const char *dir,
 /* Leaves the record where it is. */
 void xl_journal_close(struct xl_journal *journal);
 
-/* The engine's xc_sr_journal.put; ctx is a struct xl_journal. */
+/*
+ * The engine's xc_sr_journal.put; ctx is a struct xl_journal.  What failed has
+ * left the record that was there before, but for -ENOTRECOVERABLE: that the new one
+ * is in place could not be made sure, and not be undone.
+ */
 int xl_journal_put(void *ctx, enum xc_sr_owner owner, const uint8_t session[16],
                    uint64_t epoch);
 

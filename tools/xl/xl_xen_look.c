@@ -43,6 +43,16 @@ static int check_state(const struct xl_xen_migration *x)
     return XL_EXIT_FAILED;
 }
 
+/* Of one that was handed over and runs here all the same, on a host that was
+ * started again for instance. */
+static bool is_copy_gone(const struct xl_xen_migration *x)
+{
+    uint32_t domid;
+
+    return !xl_xen_record_is_held(x->domain.uuid, true) &&
+           libxl_name_to_domid(x->ctx, x->away, &domid) != 0;
+}
+
 /* What earlier migrations have left. */
 static int check_records(const struct xl_xen_migration *x)
 {
@@ -62,6 +72,11 @@ static int check_records(const struct xl_xen_migration *x)
         xl_error("`%s` was handed over by an earlier migration whose outcome "
                  "is not known; `xl migrate-status %s` shows what to do",
                  name, name);
+        if ( is_copy_gone(x) )
+            xl_error("the copy that was kept is gone, and this one was started "
+                     "since: make sure that it runs nowhere else, then remove "
+                     "%s/%s.migration",
+                     xl_xen_place(true), x->domain.uuid);
         return XL_EXIT_UNKNOWN;
     }
     return 0;

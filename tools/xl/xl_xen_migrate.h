@@ -48,6 +48,14 @@ int xl_xen_migration_refuse(struct xl_xen_migration *x, uint32_t reason,
  * status after a line. */
 int xl_xen_migration_take_hold(struct xl_xen_migration *x);
 
+/*
+ * Whether it is the copy that a migration with this record has left, suspended.
+ * One that runs was started since, with other contents: nothing of it may be
+ * handed over, or given back.  An exit status after a line.
+ */
+int xl_xen_migration_is_kept(const struct xl_xen_migration *x,
+                             const struct xl_journal_record *record);
+
 /* What the engine is given besides the stream. */
 void xl_xen_migration_fill_params(struct xl_xen_migration *x,
                                   struct xc_sr_save_params *params);

@@ -122,6 +122,26 @@ int xl_xen_recover_receive(struct xl_xen_receiver *r)
 
 /* ---- In place of a source that is gone ---------------------------------------- */
 
+int xl_xen_migration_is_kept(const struct xl_xen_migration *x,
+                             const struct xl_journal_record *record)
+{
+    const libxl_dominfo *info = &x->domain.info;
+    bool suspended = info->shutdown &&
+                     info->shutdown_reason == LIBXL_SHUTDOWN_REASON_SUSPEND;
+
+    if ( suspended && (!record->domid || record->domid == x->domain.domid) )
+        return 0;
+    xl_error("domain %u, `%s`, is not the copy that was kept when `%s` was "
+             "handed over: %s",
+             x->domain.domid, x->domain.name, x->name,
+             suspended ? "that was another domain"
+                       : "it is not suspended, so it was started since");
+    xl_error("only one of the two guests may go on: `xl destroy` the other, "
+             "then remove %s/%s.migration",
+             xl_xen_place(true), x->domain.uuid);
+    return XL_EXIT_FAILED;
+}
+
 static int resume(void *ctx)
 {
     struct xl_xen_migration *x = ctx;
@@ -168,7 +188,8 @@ static int go_on(struct xl_migration *m)
     xl_progress_init(&m->progress, m->args.progress, x->name);
     xl_output_never_waits();
     /* It was, by the one that is gone. */
-    x->sent.suspended = x->renamed = true;
+    x->sent.suspended = true;
+    x->renamed = strcmp(x->name, x->away) != 0;
     status = run(x);
     x->sent.engine = m->result;
     return xl_xen_migration_finish(x, status);
@@ -234,7 +255,11 @@ static int recover(struct xl_xen_migration *x,
     m->key = x->domain.uuid;
     xl_recover_prepare(m, args, &record);
     m->args.name = x->name;
-    status = resolve(x);
+    /* Before the other end hears of it; whoever holds the copy knows it. */
+    if ( !xl_xen_record_is_held(x->domain.uuid, true) )
+        status = xl_xen_migration_is_kept(x, &record);
+    if ( !status )
+        status = resolve(x);
     if ( !status && xl_signals_init(&m->signal_fd) )
         status = XL_EXIT_FAILED;
     return status ? status : xl_recover_run(m, args, &record, go_on);
