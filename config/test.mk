@@ -157,7 +157,7 @@ check-rig-ci: RIG_LIMIT := 600
 check-rig-full: SUITE := full
 check-rig-full: RIG_LIMIT := 7200
 RIG_TESTS_smoke := tests/rig/deb.t
-RIG_TESTS_full  := tests/rig/deb.t
+RIG_TESTS_full  := tests/rig/deb.t tests/rig/shell.t
 check-rig check-rig-ci check-rig-full:
 	@$(SUBMAKE) $(JOBS_J) all
 	@tests/rig/build >/dev/null
