@@ -8,7 +8,7 @@
 #include <check.h>
 #include <sys/socket.h>
 
-#include "fake_hv.inc.c"
+#include "hooked_hv.inc.c"
 #include "fake_libxl.inc.c"
 
 #include "libxl_postcopy.h"
@@ -40,7 +40,6 @@ struct world
 };
 
 static struct world *world;
-static struct fake_guest guest; /* this process's side */
 static int wire[2];
 static int next_wire[2]; /* for a connection after the first */
 static struct libxl_postcopy_send_params send_params;
@@ -48,80 +47,7 @@ static struct libxl_postcopy_receive_params receive_params;
 /* Called in each process just before and after the library is; may be NULL. */
 static void (*around)(bool begins);
 
-/* ---- The hypervisor, with libxlpostcopy's hooks --------------------------------------- */
-
-static struct xc_sr_hv_ops hooked_ops;
-static struct xc_sr_xen_source_hooks source_hooks;
-static struct xc_sr_xen_destination_params destination_hooks;
-
-static int hooked_suspend_start(struct xc_sr_hv *hv)
-{
-    (void)hv;
-    return source_hooks.suspend_start(source_hooks.ctx);
-}
-
-static int hooked_suspend_poll(struct xc_sr_hv *hv, uint64_t timeout_us,
-                               enum xc_sr_hv_suspend *state_r)
-{
-    bool done = false;
-    int rc = source_hooks.suspend_poll(source_hooks.ctx, timeout_us, &done);
-
-    guest_of(hv)->suspended = done;
-    *state_r = done ? XC_SR_HV_SUSPENDED : XC_SR_HV_SUSPEND_ASKED;
-    return rc;
-}
-
-static int hooked_resume(struct xc_sr_hv *hv)
-{
-    int rc = source_hooks.resume(source_hooks.ctx);
-
-    return rc ? rc : fake_resume(hv);
-}
-
-static int hooked_dirty_on(struct xc_sr_hv *hv)
-{
-    int rc = source_hooks.logdirty(source_hooks.ctx, true);
-
-    return rc ? rc : fake_dirty_on(hv);
-}
-
-static int hooked_dirty_off(struct xc_sr_hv *hv)
-{
-    int rc = source_hooks.logdirty(source_hooks.ctx, false);
-
-    return rc ? rc : fake_dirty_off(hv);
-}
-
-static int hooked_static_data_done(struct xc_sr_hv *hv)
-{
-    int rc = destination_hooks.static_data_done(destination_hooks.ctx,
-                                                XC_SR_XEN_MISSING_CPUID);
-
-    return rc ? rc : fake_static_data_done(hv);
-}
-
-static int hooked_unpause(struct xc_sr_hv *hv, bool leave_paused)
-{
-    int rc = destination_hooks.unpause(destination_hooks.ctx, leave_paused);
-
-    return rc ? rc : fake_unpause(hv, leave_paused);
-}
-
-static void take_hold(struct xc_sr_hv **hv_r)
-{
-    hooked_ops = fake_ops;
-    hooked_ops.suspend_start = hooked_suspend_start;
-    hooked_ops.suspend_poll = hooked_suspend_poll;
-    hooked_ops.resume = hooked_resume;
-    hooked_ops.dirty_on = hooked_dirty_on;
-    hooked_ops.dirty_off = hooked_dirty_off;
-    hooked_ops.static_data_done = hooked_static_data_done;
-    hooked_ops.unpause = hooked_unpause;
-    *hv_r = malloc(sizeof(**hv_r)); /* xc_sr_hv_close() frees it */
-    ck_assert_ptr_nonnull(*hv_r);
-    **hv_r = guest.hv;
-    (*hv_r)->ops = &hooked_ops;
-}
+/* ---- The hypervisor --------------------------------------------------------------------- */
 
 int xc_sr_hv_open_xen_source(uint32_t domid,
                              const struct xc_sr_xen_source_hooks *hooks,

@@ -6,7 +6,8 @@
  * xl_xen_config.c   a domain's configuration
  * xl_xen_conf.c     xl.conf, xl's lock file, memory for a new domain
  * xl_xen_store.c    what is published in xenstore
- * xl_xen_record.c   the durable record of a migration, and where it is kept
+ * xl_xen_record.c   the durable record of a migration
+ * xl_xen_place.c    where it is kept
  * xl_xen_migrate.c  `migrate --postcopy`; xl_xen_receive.c its other end
  * xl_xen_requests.c the commands that speak to a migration under way
  * xl_xen_recover.c  a new connection for a migration that lost its own

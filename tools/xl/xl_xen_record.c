@@ -20,15 +20,9 @@
 
 #include "xl_progress.h"
 
-#define SOURCE_DIR       XL_XEN_STATE_DIR "/source"
-#define DESTINATION_DIR  XL_XEN_STATE_DIR "/destination"
+#define PATH_LEN         200
 #define OPEN_TIMEOUT_US  UINT64_C(10000000)
 #define WRITE_TIMEOUT_US UINT64_C(2000000)
-
-const char *xl_xen_place(bool at_source)
-{
-    return at_source ? SOURCE_DIR : DESTINATION_DIR;
-}
 
 static int make_dir(const char *dir)
 {
@@ -74,11 +68,12 @@ static void lock_name(const struct xl_xen_record *r, char *buf, size_t len)
 
 bool xl_xen_record_is_held(const char *uuid, bool at_source)
 {
-    char path[sizeof(DESTINATION_DIR) + XL_XEN_UUID_LEN + 8];
+    char path[PATH_LEN + XL_XEN_UUID_LEN + 8];
     bool held;
     int fd;
 
-    snprintf(path, sizeof(path), "%s/%s.lock", xl_xen_place(at_source), uuid);
+    snprintf(path, sizeof(path), "%.*s/%s.lock", PATH_LEN,
+             xl_xen_place(at_source), uuid);
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if ( fd < 0 )
         return false;
@@ -91,7 +86,7 @@ static int open_file(struct xl_xen_record *r, bool at_source)
 {
     const char *dir = xl_xen_place(at_source);
     char file[XL_XEN_UUID_LEN + 8];
-    int rc = make_dir(XL_XEN_STATE_DIR);
+    int rc = make_dir(xl_xen_state_dir());
 
     if ( !rc )
         rc = make_dir(dir);

@@ -10,9 +10,6 @@
 #include "xl_xen.h"
 #include "xl_xen_store.h"
 
-/* Records and control sockets: DIR/source/UUID.migration, ... */
-#define XL_XEN_STATE_DIR "/var/lib/xen-postcopy"
-
 struct xl_xen_record
 {
     struct xl_journal journal;
@@ -27,7 +24,9 @@ struct xl_xen_record
     bool slow_said;
 };
 
-/* Where the records of one side are. */
+/* Records and control sockets: DIR/source/UUID.migration, ... */
+const char *xl_xen_state_dir(void);
+/* Where those of one side are. */
 const char *xl_xen_place(bool at_source);
 
 /*

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * test_xl_xen_nth.c: whatever xl's commands for guests of Xen ask libxl and
+ * xenstored for fails once, and for good.
+ *
+ * The commands run as users start them, on two hosts that are made up
+ * (xen_hosts.inc.c).  Each answer fails at its first use, at its second, and so
+ * on until a whole move has passed without meeting the failure; over pre-copy,
+ * post-copy and version 2.  After each of them the guest runs once, or is
+ * kept and brought back by the command that the message names; nothing is
+ * left, leaked, or waited for.
+ */
+#include <check.h>
+#include <stdlib.h>
+
+#ifdef HAVE_XENLIGHT
+
+#include "xen_hosts.inc.c"
+
+#include "xen_hosts_libxl.inc.c"
+#include "xen_hosts_more.inc.c"
+#include "xen_hosts_store.inc.c"
+#include "xen_hosts_hv.inc.c"
+#include "xen_hosts_run.inc.c"
+
+enum move
+{
+    PRECOPY,
+    POSTCOPY,
+    VERSION_2,
+    NR_MOVES,
+};
+
+static const struct
+{
+    const char *name;
+    const char *line;
+} moves[] = {
+    { "pre-copy", "--precopy-iterations 1 --recovery-wait 0" },
+    { "post-copy", "--precopy-iterations 0 --recovery-wait 0" },
+    { "version 2", "--stream-version 2 --recovery-wait 0" },
+};
+
+static const char *const what_names[] = { "libxl's function", "xenstore",
+                                          "libxl's last word", "words" };
+
+/* What is to fail in the move at hand. */
+static struct
+{
+    enum move move;
+    int host;
+    enum what what;
+    unsigned int nth; /* 0: nothing */
+    bool for_good;
+} order;
+
+static const char *told(void)
+{
+    static char text[200];
+
+    snprintf(text, sizeof(text), "%s, %s at %d, use %u%s (%s)",
+             moves[order.move].name, what_names[order.what], order.host,
+             order.nth, order.for_good ? " and on" : "", world->refused);
+    return text;
+}
+
+static bool says(const char *text)
+{
+    return strstr(said(HERE), text) || strstr(said(THERE), text);
+}
+
+#define MUST(cond)                                                             \
+    ck_assert_msg(cond, "%s: %s\n%s--\n%s", told(), #cond, said(HERE),         \
+                  said(THERE))
+
+/* ---- One move ------------------------------------------------------------------- */
+
+static void arm(unsigned int nth)
+{
+    atomic_store(&world->used, 0);
+    world->order_host = order.host;
+    world->order_what = order.what;
+    world->for_good = order.for_good;
+    world->nth = nth;
+}
+
+/* An exit status. */
+static int run_move(void)
+{
+    char line[200];
+    int status;
+
+    arm(order.nth);
+    snprintf(line, sizeof(line),
+             "migrate --postcopy=require --progress=none %s g there",
+             moves[order.move].line);
+    status = xl(HERE, line);
+    wait_until(no_receiver_works);
+    return status;
+}
+
+/* A status of 0 has all of it there, 1 here, and 4 nobody can tell. */
+static void assert_status(int status)
+{
+    const struct host_domain *from = guest_on(HERE), *to = guest_on(THERE);
+
+    MUST(status == XL_EXIT_DONE || status == XL_EXIT_FAILED ||
+         status == XL_EXIT_UNKNOWN);
+    if ( status == XL_EXIT_DONE )
+    {
+        MUST(is_running(THERE) && is_whole_there());
+        MUST(!from || says("cannot be removed"));
+    }
+    else if ( status == XL_EXIT_UNKNOWN )
+    {
+        MUST(from && from->shutdown);
+        MUST(!strcmp(from->name, "g--migratedaway"));
+    }
+    else
+    {
+        MUST(is_running(HERE) || says("still suspended here"));
+        MUST(!to || says("cannot remove"));
+    }
+}
+
+/* What the messages say is to be done, now that nothing fails. */
+static void put_right(int status)
+{
+    const struct host_domain *from = guest_on(HERE);
+
+    arm(0);
+    if ( status == XL_EXIT_UNKNOWN )
+        MUST(xl(HERE, "migrate-recover -q g there") != XL_EXIT_UNKNOWN);
+    else if ( status == XL_EXIT_FAILED && from && from->shutdown )
+        MUST(xl(HERE, "migrate-resume g") == XL_EXIT_DONE);
+}
+
+static void assert_sane(void)
+{
+    int at = is_running(THERE) ? THERE : HERE;
+
+    MUST(!atomic_load(&world->two_ran));
+    MUST(!atomic_load(&world->lost_guest));
+    MUST(is_running(at));
+    MUST(!is_running(!at));
+    MUST(at == HERE || is_whole_there());
+    MUST(!strcmp(guest_on(at)->name, "g") || says("under the name") ||
+         says("still called"));
+    MUST(!guest_on(!at) || says("be removed") || says("cannot remove"));
+    MUST(!atomic_load(&world->leaks));
+}
+
+/* True if the failure was met. */
+static bool try_move(void)
+{
+    bool met;
+    int status;
+
+    reset_hosts();
+    status = run_move();
+    met = order.nth && atomic_load(&world->used) >= order.nth;
+    assert_status(status);
+    MUST(met || status == XL_EXIT_DONE);
+    put_right(status);
+    wait_all();
+    assert_sane();
+    forget_files();
+    return met;
+}
+
+/* What make check has no time for; and of that its sanitizers. */
+static bool left_out(void)
+{
+    bool most = order.move != POSTCOPY || order.what == XENSTORE;
+
+    if ( getenv("XP_WHOLE") )
+        return false;
+    return getenv("XP_BRIEF")
+               ? most || order.for_good
+               : most && (order.what != LIBXL_CALL || order.for_good);
+}
+
+START_TEST(every_answer_fails)
+{
+    unsigned int i = (unsigned int)_i;
+
+    order.move = (enum move)(i / (NR_WHATS * 4));
+    order.what = (enum what)(i / 4 % NR_WHATS);
+    order.host = i / 2 % 2;
+    order.for_good = i % 2;
+    if ( left_out() )
+        return;
+    open_hosts();
+    for ( order.nth = 1; try_move(); order.nth++ )
+        ck_assert_msg(order.nth < 500, "%s: no end", told());
+    close_hosts();
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    Suite *s = suite_create("xl_xen_nth");
+    TCase *tc = tcase_create("hosts");
+    SRunner *r;
+    int failed;
+
+    if ( getenv("XP_WORLD") )
+        return be_a_host(argc, argv);
+    tcase_set_timeout(tc, 400);
+    tcase_add_loop_test(tc, every_answer_fails, 0, NR_MOVES * NR_WHATS * 4);
+    suite_add_tcase(s, tc);
+    r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+#else
+
+#include <stdio.h>
+
+int main(void)
+{
+    puts("there is no libxl here");
+    return 77;
+}
+
+#endif
