@@ -78,6 +78,9 @@ static void __attribute__((noreturn)) exec_shell(const char *script)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
+    /* Ignored in what a shell starts in the background, as dom0-init does. */
+    signal(SIGINT, SIG_DFL);
+    signal(SIGQUIT, SIG_DFL);
     if ( *script )
         execl("/bin/sh", "sh", "-c", script, (char *)NULL);
     else

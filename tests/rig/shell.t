@@ -108,6 +108,7 @@ cd "$TOP" || exit 1
 "$TOP/tests/rig/build" >/dev/null || { echo "Bail out! no rig"; exit 1; }
 trap 'gone || look_at_rest >/dev/null' EXIT
 trap 'exit 130' HUP INT TERM
+trap '' PIPE # a session may have ended before something is typed
 
 # ---- ended while the hosts boot ---------------------------------------------
 
@@ -141,6 +142,9 @@ check "there are hosts" has_hosts
 types '1\n'
 check "a shell on the first" answers 'echo $((40 + 2))-$(hostname)' 42-xen1
 check "Xen answers" answers 'xl list' '^Domain-0  *0 '
+answers 'echo $((40 + 3))-; sleep 1000' 43-
+types '\003'
+check "control-C ends what runs there" answers 'echo $((40 + 4))-$?' 44-130
 check "the other can take guests of this one" answers \
     '/usr/local/libexec/xen-postcopy/bin/xl postcopy-check xen2; echo =$?=' '=0='
 check "it is left" leaves
