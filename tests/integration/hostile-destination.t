@@ -64,6 +64,20 @@ expect "exit code is $RC" [ "$RC" = 130 -o "$RC" = 1 ]
 assert_stayed "$A" "$B" g
 end
 
+# As an ssh that wants a password does, to which a line that is cut short is one.
+begin "instead of a receiver: a question, and SIGINT: it is not asked again"
+migrate_bg "$A" "echo asked >'$T/words'; cat >/dev/null; echo again >>'$T/words'" \
+    g -s '' $P1
+expect "nothing is asked" wait_until 10 grep -qs asked "$T/words"
+kill -INT "$MIG_PID"
+await "$MIG_PID" 15
+expect_eq "exit code" "$RC" 1
+expect_eq "what was asked" "$(cat "$T/words")" asked
+expect_eq "what was said" "$(cat "$T/mig.err")" \
+    "xl: \`g\` was not migrated: given up on request; it runs here"
+assert_stayed "$A" "$B" g
+end
+
 # What is on its way to it by then fills every buffer.
 begin "the banner, and then nothing is read: migrate-abort"
 in_phase() { "$XL" --local "$A" migrate-status --json g 2>/dev/null | jq -es --arg p "$1" '.[0].phase == $p' >/dev/null; }

@@ -46,6 +46,7 @@ static void explain(struct xl_migration *m, int rc, const char *got)
                  (unsigned long long)(m->timeout_us / 1000000));
         break;
     case -ECANCELED:
+        xl_child_give_up(&m->child, &m->target, &m->child_status);
         snprintf(m->why, sizeof(m->why), "given up on request");
         break;
     default:

@@ -93,7 +93,10 @@ int xl_recover_connect(const struct xl_recover_wish *wish,
         *child_r = child;
         return 0;
     }
-    xl_child_end(&child, 2000, true, &status);
+    if ( rc == -ECANCELED )
+        xl_child_give_up(&child, wish->target, &status);
+    else
+        xl_child_end(&child, 2000, true, &status);
     if ( !why[0] && rc == -EPIPE )
         snprintf(why, why_len, "the connection ended before it was ready; %s",
                  xl_child_status_text(status, text, sizeof(text)));

@@ -25,7 +25,9 @@
 #include "xl.h"
 
 /* A courtesy: the guest is where it is. */
-#define REPORT_TIMEOUT_US UINT64_C(5000000)
+#define REPORT_TIMEOUT_US  UINT64_C(5000000)
+/* It gets SIGTERM, or is a receiver here and its input has ended. */
+#define GIVE_UP_TIMEOUT_MS 2000
 
 uint64_t xl_now_us(void)
 {
@@ -112,15 +114,52 @@ static void run_child(const struct xl_target *target,
     _exit(127);
 }
 
+/* ---- The terminal, on which the child may ask for a password ----------------- */
+
+static int open_terminal(void)
+{
+    return open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+}
+
+static void look_at_terminal(struct xl_child *child)
+{
+    int fd = open_terminal();
+
+    if ( fd < 0 )
+        return;
+    child->has_terminal = !tcgetattr(fd, &child->terminal);
+    close(fd);
+}
+
+/* Who was ended while it asked may have left it without echo; what was typed
+ * of an answer is nobody else's. */
+static void restore_terminal(const struct xl_child *child)
+{
+    struct termios now;
+    int fd = child->has_terminal ? open_terminal() : -1;
+
+    if ( fd < 0 )
+        return;
+    /* In the background it is not ours to change. */
+    if ( tcgetpgrp(fd) == getpgrp() && !tcgetattr(fd, &now) &&
+         now.c_lflag != child->terminal.c_lflag )
+        (void)tcsetattr(fd, TCSAFLUSH, &child->terminal);
+    close(fd);
+}
+
+/* ---- The child ------------------------------------------------------------- */
+
 int xl_child_start(const struct xl_target *target,
                    const struct xl_receiver_options *options,
                    struct xl_child *child_r)
 {
+    struct xl_child child = { .pid = 0 };
     int in[2], out[2], rc = make_channel(in, out);
     pid_t pid;
 
     if ( rc )
         return rc;
+    look_at_terminal(&child);
     pid = fork();
     if ( pid == 0 )
     {
@@ -137,11 +176,10 @@ int xl_child_start(const struct xl_target *target,
         close(out[0]);
         return rc;
     }
-    *child_r = (struct xl_child){
-        .pid = pid,
-        .send_fd = in[0],
-        .recv_fd = out[0],
-    };
+    child.pid = pid;
+    child.send_fd = in[0];
+    child.recv_fd = out[0];
+    *child_r = child;
     return 0;
 }
 
@@ -186,6 +224,15 @@ void xl_child_end(struct xl_child *child, int timeout_ms, bool kill_it,
               wait_for(child->pid, 2000, &status) )
         *status_r = status;
     child->pid = 0;
+    restore_terminal(child);
+}
+
+void xl_child_give_up(struct xl_child *child, const struct xl_target *target,
+                      int *status_r)
+{
+    if ( target->command && child->pid && !child->reaped )
+        kill(child->pid, SIGTERM);
+    xl_child_end(child, GIVE_UP_TIMEOUT_MS, false, status_r);
 }
 
 bool xl_child_note_reaped(struct xl_child *child, pid_t pid, int status)

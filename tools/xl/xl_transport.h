@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <termios.h>
 
 /* The texts of the protocol, as stock xl says them.  The banner is sent
  * without its NUL, the others with it. */
@@ -84,14 +85,23 @@ struct xl_child
     int recv_fd; /* from its standard output; -1: closed */
     bool reaped; /* somebody else of this process has waited for it: */
     int status;  /* and this came of it */
+    bool has_terminal;
+    struct termios terminal; /* before it could ask something there */
 };
 
 int xl_child_start(const struct xl_target *target,
                    const struct xl_receiver_options *options,
                    struct xl_child *child_r);
 
+/* As xl_child_end(), on request and before anything was said.  A carrier is
+ * ended at once: to an ssh that asks for a password control-C, of which it must
+ * not die later, is a wrong answer, and it would ask again. */
+void xl_child_give_up(struct xl_child *child, const struct xl_target *target,
+                      int *status_r);
+
 /* Closes our end and waits at most timeout_ms for the child to end; after
- * that it gets SIGTERM if kill_it is set, and is left alone otherwise.
+ * that it gets SIGTERM if kill_it is set, and is left alone otherwise.  The
+ * terminal's settings are those of before, even if it was asking there.
  * *status_r as of waitpid(), -1 if it has not ended. */
 void xl_child_end(struct xl_child *child, int timeout_ms, bool kill_it,
                   int *status_r);

@@ -20,6 +20,7 @@
 #include "libxl_postcopy.h"
 #include "xenpostcopy_xen.h"
 #include "xl_json.h"
+#include "xl_signals.h"
 #include "xl_transport.h"
 
 /* A host that is asked starts a program and looks at itself. */
@@ -158,7 +159,7 @@ static int look_at_guest(libxl_ctx *ctx, const char *wanted, struct finding *f)
 
 /* ---- Another host ------------------------------------------------------------------ */
 
-static int read_answer(int fd, char *text, size_t *len_r)
+static int read_answer(int fd, int cancel_fd, char *text, size_t *len_r)
 {
     uint64_t deadline_us = xl_now_us() + REMOTE_TIMEOUT_US;
     size_t len = 0;
@@ -166,7 +167,7 @@ static int read_answer(int fd, char *text, size_t *len_r)
 
     while ( !rc && len < ANSWER_MAX - 1 )
     {
-        rc = xl_read_exact(fd, text + len, 1, deadline_us, -1);
+        rc = xl_read_exact(fd, text + len, 1, deadline_us, cancel_fd);
         len += !rc;
     }
     text[len] = '\0';
@@ -245,6 +246,32 @@ static void explain(struct finding *f, const struct wish *wish, int rc,
     add(f, xc_sr_reason_name(XC_SR_REASON_FAILED), text);
 }
 
+static int ask_remote(const struct wish *wish, const struct xl_target *target,
+                      char *text, struct finding *f)
+{
+    struct xl_receiver_options none = { .paused = false };
+    struct xl_child child = { .send_fd = -1, .recv_fd = -1 };
+    int signal_fd = -1, status = -1;
+    size_t len = 0;
+    /* Not before ssh has left the terminal as it was do we. */
+    int rc = xl_signals_init(&signal_fd);
+
+    if ( !rc )
+        rc = xl_child_start(target, &none, &child);
+    if ( rc )
+        return rc;
+    rc = read_answer(child.recv_fd, signal_fd, text, &len);
+    if ( rc == -ECANCELED )
+    {
+        xl_child_give_up(&child, target, &status);
+        return rc;
+    }
+    xl_child_end(&child, 3000, true, &status);
+    if ( rc || take_answer(f, text, len) )
+        explain(f, wish, rc, status);
+    return 0;
+}
+
 static int look_at_remote(const struct wish *wish, struct finding *f)
 {
     struct xl_remote_wish remote = { .host = wish->host,
@@ -252,24 +279,15 @@ static int look_at_remote(const struct wish *wish, struct finding *f)
                                      .remote_xl = wish->remote_xl,
                                      .arguments = "postcopy-check --json" };
     struct xl_target target = { .command = NULL };
-    struct xl_receiver_options none = { .paused = false };
-    struct xl_child child = { .send_fd = -1, .recv_fd = -1 };
     char *text = malloc(ANSWER_MAX);
-    size_t len = 0;
-    int status = -1;
     int rc = text ? xl_remote_command(&remote, &target.command) : -ENOMEM;
 
     snprintf(f->what, sizeof(f->what), "host %.70s", wish->host);
     if ( !rc )
-        rc = xl_child_start(&target, &none, &child);
-    if ( !rc )
-    {
-        rc = read_answer(child.recv_fd, text, &len);
-        xl_child_end(&child, 3000, true, &status);
-        if ( rc || take_answer(f, text, len) )
-            explain(f, wish, rc, status);
-        rc = 0;
-    }
+        rc = ask_remote(wish, &target, text, f);
+    if ( rc )
+        xl_error("%s was not asked: %s", f->what,
+                 rc == -ECANCELED ? "given up on request" : strerror(-rc));
     xl_target_dispose(&target);
     free(text);
     return rc;
@@ -425,7 +443,9 @@ int xl_cmd_postcopy_check(const struct xl_global *global, int argc, char **argv)
             show(&wish, &guest);
         fine = fine && guest.can_send;
     }
-    if ( wish.host && !look_at_remote(&wish, &there) )
+    if ( wish.host && look_at_remote(&wish, &there) )
+        status = XL_EXIT_FAILED;
+    else if ( wish.host )
     {
         compare_memory(&there, &guest);
         show(&wish, &there);
