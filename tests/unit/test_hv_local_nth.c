@@ -342,6 +342,20 @@ static void judge_administration(int rc)
         assert_somewhere();
 }
 
+/* Whoever says that there is none has left none. */
+static void assert_none_was_left(void)
+{
+    uint64_t deadline_us = xc_sr__now_us() + PATIENCE_US;
+    struct xc_sr_local_info info;
+
+    for ( unsigned int i = 0; i < 2; i++ )
+        while ( !w.made[i] && xc_sr_local_info_get(dir, w.config[i].name, NULL,
+                                                   &info) != -ENOENT )
+            ck_assert_msg(xc_sr__now_us() < deadline_us,
+                          "%s, call %u: it is there",
+                          there->name[0] ? there->name : here->name, order.nth);
+}
+
 /* ---- The matrix --------------------------------------------------------------------------------- */
 
 static void begin(unsigned int run)
@@ -381,6 +395,8 @@ static bool try_once(int (*act)(void), void (*judge)(int rc))
     ck_assert_msg(open_fds(getpid()) == before, "%s, call %u: left open",
                   here->name, order.nth);
     judge(rc);
+    if ( act != administer )
+        assert_none_was_left();
     forget(0);
     forget(1);
     xc_sr__pageset_dispose(&w.dirty);
@@ -442,6 +458,43 @@ static void every_call_fails(enum side side, bool for_good, int (*act)(void),
     munmap(there, sizeof(*there));
 }
 
+static int make_one(void)
+{
+    return make(SOURCE);
+}
+
+static void judge_making(int rc)
+{
+    ck_assert_int_le(rc, 0);
+    if ( !rc )
+        assert_well(w.config[0].name);
+}
+
+/* Each of them, be it after the guest has said that it is ready. */
+static void each_call_of_the_maker_fails(bool for_good)
+{
+    map_both();
+    order.side = TOOL;
+    order.for_good = for_good;
+    for ( order.nth = 1; try_once(make_one, judge_making); order.nth++ )
+        ck_assert_uint_lt(order.nth, 100);
+    ck_assert_uint_gt(order.nth, 4);
+    munmap(here, sizeof(*here));
+    munmap(there, sizeof(*there));
+}
+
+START_TEST(a_call_of_whoever_makes_it_fails)
+{
+    each_call_of_the_maker_fails(false);
+}
+END_TEST
+
+START_TEST(all_calls_of_whoever_makes_it_fail_from_then_on)
+{
+    each_call_of_the_maker_fails(true);
+}
+END_TEST
+
 START_TEST(a_call_of_a_move_fails)
 {
     every_call_fails(TOOL, false, move, judge_move);
@@ -481,6 +534,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
+        a_call_of_whoever_makes_it_fails,
+        all_calls_of_whoever_makes_it_fail_from_then_on,
         a_call_of_a_move_fails,
         all_calls_of_a_move_fail_from_then_on,
         a_call_of_the_guest_that_leaves_fails,

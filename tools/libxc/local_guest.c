@@ -3,13 +3,14 @@
  * local_guest.c: xen-postcopy-guest, the program that is a local guest.
  *
  * Started by xc_sr_local_create() in the host's directory, with its standard
- * output a pipe on which it says "ok" or what is wrong.  It detaches itself,
+ * output a socket on which it says "ok" or what is wrong.  It detaches itself,
  * makes memory and vCPUs, binds NAME.sock and serves it until it is told to
  * end.  Its standard error is NAME.log.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,9 @@
 #include <unistd.h>
 
 #include "local_guest.h"
+
+/* Whoever made us has only to read a line. */
+#define HEARD_TIMEOUT_MS 20000
 
 static const char usage[] =
     "Usage: xen-postcopy-guest --dir DIR --name NAME [OPTION...]\n"
@@ -130,7 +134,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 /* ---- Setting up ---------------------------------------------------------------- */
 
 /* Away from the terminal, the session and the descriptors of whoever made
- * us; standard output, the pipe, stays until we are ready. */
+ * us; standard output, the socket, stays until we are ready. */
 static int detach(const char *dir)
 {
     if ( chdir(dir) < 0 )
@@ -270,6 +274,20 @@ static int set_up(struct guest *g, const struct options *o)
     return rc;
 }
 
+/* An answer.  Its maker may fail to read, or to wait, after it was told. */
+static bool is_heard(void)
+{
+    struct pollfd pfd = { .fd = 1, .events = POLLIN };
+    ssize_t got;
+    char octet;
+
+    if ( poll(&pfd, 1, HEARD_TIMEOUT_MS) == 0 )
+        return false;
+    got = read(1, &octet, 1);
+    /* Its end says that nobody does, and no failure of our own. */
+    return got == 1 || (got < 0 && errno != ECONNRESET);
+}
+
 /* To whoever waits in xc_sr_local_create(): "ok", or an errno value.  False:
  * nobody does, and has said already that there is no such guest. */
 static bool report(int rc)
@@ -277,7 +295,7 @@ static bool report(int rc)
     char line[16];
     int len = rc ? snprintf(line, sizeof(line), "%d\n", -rc)
                  : snprintf(line, sizeof(line), "ok\n");
-    bool heard = write(1, line, (size_t)len) == len;
+    bool heard = write(1, line, (size_t)len) == len && (rc || is_heard());
 
     dup2(0, 1);
     return heard;

@@ -3,15 +3,15 @@
  * xc_sr_local_create.c: starts the process that is a local guest.
  *
  * The process is nobody's child: it is forked twice and has a session of its
- * own, so that it outlives the tool that made it.  It says on a pipe when it
- * is ready, or what is wrong.
+ * own, so that it outlives the tool that made it.  It says on a socket when it
+ * is ready, or what is wrong, and stays if it is told that this was heard.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -107,7 +107,7 @@ static void make_args(struct args *a, const char *dir,
 /* ---- Starting it ------------------------------------------------------------------- */
 
 /* Only calls that are safe after fork() in a process with threads. */
-static void child(const char *path, char **argv, int pipe_fd)
+static void child(const char *path, char **argv, int report_fd)
 {
     pid_t pid;
 
@@ -115,13 +115,13 @@ static void child(const char *path, char **argv, int pipe_fd)
     pid = fork();
     if ( pid )
         _exit(pid < 0);
-    if ( dup2(pipe_fd, 1) < 0 )
+    if ( dup2(report_fd, 1) < 0 )
         _exit(1);
     execv(path, argv);
     _exit(1);
 }
 
-static int start(const char *path, char **argv, int pipe_fd)
+static int start(const char *path, char **argv, int report_fd)
 {
     pid_t pid = fork();
     int status;
@@ -129,7 +129,7 @@ static int start(const char *path, char **argv, int pipe_fd)
     if ( pid < 0 )
         return -errno;
     if ( !pid )
-        child(path, argv, pipe_fd);
+        child(path, argv, report_fd);
     while ( waitpid(pid, &status, 0) < 0 )
         if ( errno != EINTR )
             return -errno;
@@ -169,6 +169,12 @@ static int read_report(int fd, uint64_t timeout_us)
     return error > 0 && error < 4096 ? -(int)error : -ENOEXEC;
 }
 
+/* Whoever does not hear this ends: its maker has said that there is none. */
+static int say_heard(int fd)
+{
+    return send(fd, "", 1, MSG_NOSIGNAL) == 1 ? 0 : -ENOEXEC;
+}
+
 int xc_sr_local_create(const char *dir, const struct xc_sr_local_config *config,
                        bool incoming, const struct xc_sr_log *log)
 {
@@ -189,12 +195,14 @@ int xc_sr_local_create(const char *dir, const struct xc_sr_local_config *config,
         return rc;
     }
     make_args(&args, dir, config, incoming);
-    if ( pipe2(fds, O_CLOEXEC) < 0 )
+    if ( socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0 )
         return -errno;
     rc = start(path, args.argv, fds[1]);
     close(fds[1]);
     if ( !rc )
         rc = read_report(fds[0], START_TIMEOUT_US(config->memory_kib));
+    if ( !rc )
+        rc = say_heard(fds[0]);
     close(fds[0]);
     if ( rc )
         xc_sr__error(log, "%s: guest %s: cannot create it: %s", dir,
