@@ -54,7 +54,9 @@ static void assert_all_closed(void)
     ck_assert_uint_eq(host->resources, 0);
     ck_assert_uint_eq(host->events, 0);
     ck_assert_uint_eq(fake_mapped(host), 0);
-    ck_assert_uint_eq(host->claimed, 0);
+    /* What is still to come has its frames. */
+    if ( !fake_count(host, FAKE_OUT) || host->shut_down )
+        ck_assert_uint_eq(host->claimed, 0);
     ck_assert_uint_eq(host->bad_responses, 0);
 }
 

@@ -381,16 +381,53 @@ END_TEST
 
 /* Told to give memory back while pages of it are away: they come all the same,
  * and the limit is as it was when all are here. */
-START_TEST(a_limit_lowered_meanwhile_waits)
+static uint64_t limit_said, lifted_said;
+
+static void on_limit_lifted(void *ctx, uint64_t limit_pages,
+                            uint64_t lifted_pages)
 {
+    ck_assert_ptr_eq(ctx, &limit_said);
+    limit_said = limit_pages;
+    lifted_said = lifted_pages;
+}
+
+static void open_and_lower_limit(void)
+{
+    close_it();
+    limit_said = lifted_said = 0;
+    params.limit_lifted = on_limit_lifted;
+    params.ctx = &limit_said;
+    open_it();
     paging_on();
     populate(0, 30);
     page_out(0, 20);
     host->max_pages = 12;
+}
+
+START_TEST(a_limit_lowered_meanwhile_waits)
+{
+    open_and_lower_limit();
     ck_assert_int_eq(xc_sr__hv_page_in(hv, run_of(0, 20), 20, contents, errs),
                      0);
     assert_errs(20, 0);
     ck_assert_uint_ge(host->max_pages, 30);
+    ck_assert_uint_eq(limit_said, 12);
+    ck_assert_uint_eq(lifted_said, host->max_pages);
+    ck_assert_int_eq(xc_sr__hv_paging_off(hv), 0);
+    ck_assert_uint_eq(host->max_pages, 12);
+}
+END_TEST
+
+/* The guest has used what was meant for its pages, so it is lifted again. */
+START_TEST(a_limit_lifted_twice_is_the_first)
+{
+    open_and_lower_limit();
+    ck_assert_int_eq(load(0), 0);
+    populate(40, 5);
+    ck_assert_int_eq(xc_sr__hv_page_in(hv, run_of(1, 19), 19, contents, errs),
+                     0);
+    assert_errs(19, 0);
+    ck_assert_uint_eq(limit_said, 12);
     ck_assert_int_eq(xc_sr__hv_paging_off(hv), 0);
     ck_assert_uint_eq(host->max_pages, 12);
 }
@@ -449,6 +486,7 @@ static Suite *hv_xen_destination_suite(void)
     tcase_add_test(tc, pages_come_in_with_their_contents);
     tcase_add_test(tc, part_of_a_batch_fails);
     tcase_add_test(tc, a_limit_lowered_meanwhile_waits);
+    tcase_add_test(tc, a_limit_lifted_twice_is_the_first);
     tcase_add_test(tc, a_guest_that_has_ended_is_said);
     suite_add_tcase(s, tc);
     return s;

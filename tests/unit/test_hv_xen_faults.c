@@ -214,20 +214,26 @@ START_TEST(a_guest_that_resets_itself_wants_its_pages)
 }
 END_TEST
 
-START_TEST(another_process_takes_over)
+/* Eight pages that its vCPUs want and a ninth are out, and nobody is there. */
+static void die(void)
 {
     struct xc_sr_hv_fault faults[8];
-    unsigned int nr;
 
     paging_on();
+    ck_assert_int_eq(xc_sr__hv_paging_reserve(hv), 0);
     page_out(0, 9);
     unleash(0, 4, 2);
     ck_assert_uint_eq(take_faults(faults, 1), 1); /* read, and never answered */
     close_it();
     params.take_over = true;
-    open_it();
     host->params[HVM_PARAM_PAGING_RING_PFN] = RING;
-    ck_assert_int_eq(xc_sr__hv_paging_on(hv), 0);
+}
+
+static void serve_to_the_end(void)
+{
+    struct xc_sr_hv_fault faults[8];
+    unsigned int nr;
+
     ck_assert_uint_eq(host->pauses, 1);
     ck_assert(host->paging);
     ck_assert_int_eq(xc_sr__hv_unpause(hv, false), 0);
@@ -235,15 +241,70 @@ START_TEST(another_process_takes_over)
     {
         nr = take_faults(faults, 8);
         for ( unsigned int i = 0; i < nr; i++ )
-            ck_assert_int_eq(load(faults[i].pfn), 0);
+            (void)load(faults[i].pfn);
         ck_assert_int_eq(xc_sr__hv_fault_done(hv, faults, nr), 0);
     }
     for ( unsigned int n = 0; n < 4; n++ )
         ck_assert_uint_eq(host->vcpus[n].at, host->vcpus[n].end);
-    ck_assert_int_eq(load(8), 0); /* it knows of the ninth too */
+    (void)load(8); /* it knows of the ninth too */
     ck_assert_int_eq(load(8), -EEXIST);
     ck_assert(!host->crashed);
     ck_assert_int_eq(xc_sr__hv_paging_off(hv), 0);
+    ck_assert_uint_eq(host->pauses, 0);
+}
+
+START_TEST(another_process_takes_over)
+{
+    die();
+    open_it();
+    ck_assert_int_eq(xc_sr__hv_paging_on(hv), 0);
+    serve_to_the_end();
+}
+END_TEST
+
+/* Whatever fails: who tries again finds a guest that only waits, with frames
+ * for its pages; and nobody is killed for touching one meanwhile. */
+START_TEST(a_take_over_that_fails_is_tried_again)
+{
+    bool met = true;
+
+    /* First the ring, then all pfns are asked after, 256 in a call. */
+    for ( unsigned int nth = 1; met; nth += nth < 40 ? 1 : 2000 )
+    {
+        int rc;
+
+        ck_assert_uint_lt(nth, 20000);
+        die();
+        open_it();
+        host->fail_at = host->calls + nth;
+        rc = xc_sr__hv_paging_on(hv);
+        met = host->calls >= host->fail_at;
+        host->fail_at = 0;
+        ck_assert(met || !rc);
+        close_it();
+        fake_touch_foreign(host, 8, false);
+        ck_assert_msg(!host->crashed, "killed after %s", host->failed_name);
+        ck_assert_uint_gt(host->claimed, 0);
+        params.is_paused = true;
+        open_it();
+        ck_assert_msg(!xc_sr__hv_paging_on(hv), "%s", last_error);
+        serve_to_the_end();
+        tear_down();
+        set_up();
+    }
+}
+END_TEST
+
+/* It ends what the dead one has begun; unless somebody has set another. */
+START_TEST(a_limit_that_was_lifted_is_put_back)
+{
+    die();
+    params.limit_pages = 20;
+    params.lifted_pages = host->max_pages - _i;
+    open_it();
+    ck_assert_int_eq(xc_sr__hv_paging_on(hv), 0);
+    serve_to_the_end();
+    ck_assert_uint_eq(host->max_pages, _i ? NR + 8 : 20);
 }
 END_TEST
 
@@ -289,6 +350,7 @@ static Suite *hv_xen_faults_suite(void)
     Suite *s = suite_create("hv_xen_faults");
     TCase *tc = tcase_create("hv_xen_faults");
 
+    tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, a_vcpu_waits_and_goes_on);
     tcase_add_test(tc, everybodys_slot_becomes_free);
@@ -304,6 +366,8 @@ static Suite *hv_xen_faults_suite(void)
     tcase_add_test(tc, a_guest_that_has_shut_down_is_not_filled);
     tcase_add_test(tc, a_guest_that_resets_itself_wants_its_pages);
     tcase_add_test(tc, another_process_takes_over);
+    tcase_add_test(tc, a_take_over_that_fails_is_tried_again);
+    tcase_add_loop_test(tc, a_limit_that_was_lifted_is_put_back, 0, 2);
     tcase_add_test(tc, a_take_over_reaches_as_far_as_the_guest);
     tcase_add_test(tc, a_take_over_that_fails_says_so);
     tcase_add_test(tc, without_xenstore_it_works);

@@ -10,133 +10,13 @@
 #ifdef HAVE_XENLIGHT
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "xl_xen_store.h"
 
-/* Requests of xenstore's protocol that come up here (public/io/xs_wire.h). */
-enum
-{
-    REQ_DIRECTORY = 1,
-    REQ_WRITE = 11,
-    REQ_RM = 13,
-};
-
-struct head
-{
-    uint32_t type, req_id, tx_id, len;
-};
-
-struct daemon
-{
-    pthread_t thread;
-    int listen_fd;
-    int stop_after; /* answers so many requests and no more; -1: all */
-    pthread_mutex_t lock;
-    char log[8192]; /* "w PATH=VALUE\n", "r PATH\n" */
-    char dir[64];
-    char socket[128];
-};
-
-static bool take(int fd, void *buf, size_t len)
-{
-    return recv(fd, buf, len, MSG_WAITALL) == (ssize_t)len;
-}
-
-static void note(struct daemon *d, uint32_t type, const char *body,
-                 uint32_t len)
-{
-    char line[2 * 4097];
-
-    if ( type == REQ_WRITE )
-        snprintf(line, sizeof(line), "w %s=%.*s\n", body,
-                 (int)(len - strlen(body) - 1), body + strlen(body) + 1);
-    else if ( type == REQ_RM )
-        snprintf(line, sizeof(line), "r %s\n", body);
-    else
-        return;
-    pthread_mutex_lock(&d->lock);
-    snprintf(d->log + strlen(d->log), sizeof(d->log) - strlen(d->log), "%s",
-             line);
-    pthread_mutex_unlock(&d->lock);
-}
-
-static void serve(struct daemon *d, int fd)
-{
-    struct head head;
-    char body[4097];
-
-    while ( take(fd, &head, sizeof(head)) && head.len < sizeof(body) &&
-            take(fd, body, head.len) )
-    {
-        body[head.len] = '\0';
-        if ( d->stop_after == 0 )
-            continue;
-        d->stop_after -= d->stop_after > 0;
-        note(d, head.type, body, head.len);
-        /* Nothing has children here; the rest is "OK". */
-        head.len = head.type == REQ_DIRECTORY ? 0 : 3;
-        if ( send(fd, &head, sizeof(head), MSG_NOSIGNAL) < 0 ||
-             (head.len && send(fd, "OK", 3, MSG_NOSIGNAL) < 0) )
-            break;
-    }
-}
-
-static void *run(void *arg)
-{
-    struct daemon *d = arg;
-    int fd = accept(d->listen_fd, NULL, NULL);
-
-    if ( fd >= 0 )
-    {
-        serve(d, fd);
-        close(fd);
-    }
-    return NULL;
-}
-
-static void start(struct daemon *d, int stop_after)
-{
-    struct sockaddr_un sa = { .sun_family = AF_UNIX };
-    const char *tmp = getenv("TMPDIR");
-
-    memset(d, 0, sizeof(*d));
-    d->stop_after = stop_after;
-    pthread_mutex_init(&d->lock, NULL);
-    snprintf(d->dir, sizeof(d->dir), "%.40s/xs-XXXXXX", tmp ? tmp : "/tmp");
-    ck_assert_ptr_nonnull(mkdtemp(d->dir));
-    snprintf(d->socket, sizeof(d->socket), "%s/socket", d->dir);
-    snprintf(sa.sun_path, sizeof(sa.sun_path), "%.100s", d->socket);
-    d->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(d->listen_fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-    ck_assert_int_eq(listen(d->listen_fd, 4), 0);
-    setenv("XENSTORED_PATH", d->socket, 1);
-    ck_assert_int_eq(pthread_create(&d->thread, NULL, run, d), 0);
-}
-
-/* Only where the client has hung up, so that the thread ends. */
-static void finish(struct daemon *d)
-{
-    pthread_join(d->thread, NULL);
-    close(d->listen_fd);
-    unlink(d->socket);
-    rmdir(d->dir);
-}
-
-static bool has(struct daemon *d, const char *line)
-{
-    bool found;
-
-    pthread_mutex_lock(&d->lock);
-    found = strstr(d->log, line) != NULL;
-    pthread_mutex_unlock(&d->lock);
-    return found;
-}
+#include "fake_xenstored.inc.c"
 
 #define UUID "0b5f9a1e-0000-4000-8000-000000000001"
 #define BASE XL_XEN_STORE_ROOT "/" UUID
@@ -247,6 +127,44 @@ START_TEST(one_that_falls_silent_holds_nobody_up)
 }
 END_TEST
 
+START_TEST(what_is_there_is_read)
+{
+    struct xl_xen_store *s = NULL;
+    char text[8] = "none";
+    struct daemon d;
+
+    start(&d, -1);
+    ck_assert_int_eq(xl_xen_store_open(10000000, &s), 0);
+    xl_xen_store_place(s, UUID, false);
+    ck_assert_int_eq(
+        xl_xen_store_get(s, "/nothing", text, sizeof(text), 10000000), -ENOENT);
+    ck_assert_str_eq(text, "none");
+    ck_assert_int_eq(xl_xen_store_get(s, "phase", text, sizeof(text), 10000000),
+                     0);
+    ck_assert_str_eq(text, "OK");
+    xl_xen_store_close(s);
+    finish(&d);
+}
+END_TEST
+
+START_TEST(no_answer_is_not_waited_for)
+{
+    struct xl_xen_store *s = NULL;
+    char text[8] = "none";
+    struct daemon d;
+
+    start(&d, 1);
+    ck_assert_int_eq(xl_xen_store_open(10000000, &s), 0);
+    for ( int i = 0; i < 2; i++ )
+        ck_assert_int_eq(xl_xen_store_get(s, "/x", text, sizeof(text), 100000),
+                         -ETIMEDOUT);
+    ck_assert_str_eq(text, "none");
+    xl_xen_store_close(s);
+    unlink(d.socket);
+    rmdir(d.dir);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("xl_xen_store");
@@ -261,6 +179,8 @@ int main(void)
     tcase_add_test(t, no_xenstored_is_said);
     tcase_add_test(t, a_silent_xenstored_is_not_waited_for);
     tcase_add_test(t, one_that_falls_silent_holds_nobody_up);
+    tcase_add_test(t, what_is_there_is_read);
+    tcase_add_test(t, no_answer_is_not_waited_for);
     suite_add_tcase(s, t);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

@@ -15,6 +15,8 @@
 
 #include "xl_xen_receive.h"
 
+#include "fake_xenstored.inc.c"
+
 #define UUID "00010203-0405-0607-0809-0a0b0c0d0e0f"
 
 /* A domain of this host; domid 0 ends the list. */
@@ -126,6 +128,93 @@ START_TEST(what_fails_once_does_not_lose_a_guest)
 }
 END_TEST
 
+/* ---- Whose pause it is --------------------------------------------------------- */
+
+static char dir[64];
+static struct daemon xenstored;
+
+/* A receiver whose guest runs; on_loss says whether it pauses it. */
+static struct xl_xen_receiver *new_receiver(bool pause_on_loss)
+{
+    struct xl_xen_receiver *r = calloc(1, sizeof(*r));
+    static const uint8_t session[16] = { 1, 2, 3 };
+
+    ck_assert_ptr_nonnull(r);
+    snprintf(dir, sizeof(dir), "/tmp/takeover.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    start(&xenstored, -1);
+    xl_arrival_init(&r->arrival);
+    r->arrival.pause_on_loss = pause_on_loss;
+    r->record.lock_fd = -1;
+    ck_assert_int_eq(xl_journal_open(&r->record.journal, dir, "g", false), 0);
+    ck_assert_int_eq(xl_xen_store_open(10000000, &r->record.store), 0);
+    xl_xen_store_place(r->record.store, UUID, false);
+    ck_assert_int_eq(
+        xl_xen_receiver_put_record(r, XC_SR_OWNER_OWNER, session, 1), 0);
+    return r;
+}
+
+static void report(struct xl_xen_receiver *r, enum xc_sr_phase phase)
+{
+    const struct xc_sr_progress p = { .phase = phase };
+
+    xl_xen_receiver_on_progress(r, &p);
+}
+
+static struct xl_journal_record recorded(void)
+{
+    struct xl_journal_record record;
+
+    ck_assert_int_eq(xl_journal_read(dir, "g", &record), 0);
+    return record;
+}
+
+static void end_receiver(struct xl_xen_receiver *r)
+{
+    char command[100];
+
+    xl_xen_store_close(r->record.store);
+    finish(&xenstored);
+    xl_journal_close(&r->record.journal);
+    snprintf(command, sizeof(command), "rm -rf '%s'", dir);
+    ck_assert_int_eq(system(command), 0);
+    free(r);
+}
+
+/* Should it die who takes its place knows what to end, whatever xenstored
+ * says. */
+START_TEST(a_pause_for_want_of_a_connection_is_recorded)
+{
+    struct xl_xen_receiver *r = new_receiver(_i);
+
+    report(r, XC_SR_PHASE_POSTCOPY);
+    ck_assert(!recorded().paused);
+    report(r, XC_SR_PHASE_DISCONNECTED);
+    ck_assert_int_eq(recorded().paused, _i);
+    ck_assert_int_eq(recorded().owner, XC_SR_OWNER_OWNER);
+    ck_assert_uint_eq(recorded().epoch, 1);
+    /* Also where it gives up: then it is paused still. */
+    report(r, XC_SR_PHASE_FAILED);
+    ck_assert_int_eq(recorded().paused, _i);
+    report(r, XC_SR_PHASE_POSTCOPY);
+    ck_assert(!recorded().paused);
+    end_receiver(r);
+}
+END_TEST
+
+START_TEST(a_limit_that_is_lifted_is_recorded)
+{
+    struct xl_xen_receiver *r = new_receiver(true);
+
+    ck_assert_uint_eq(recorded().lifted_pages, 0);
+    xl_xen_receiver_on_limit_lifted(r, 1000, 2000);
+    ck_assert_uint_eq(recorded().limit_pages, 1000);
+    ck_assert_uint_eq(recorded().lifted_pages, 2000);
+    ck_assert_int_eq(recorded().owner, XC_SR_OWNER_OWNER);
+    end_receiver(r);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("xl_xen_takeover");
@@ -137,6 +226,8 @@ int main(void)
                         sizeof(hosts) / sizeof(hosts[0]));
     tcase_add_test(tc, without_a_number_nothing_is_assumed);
     tcase_add_test(tc, what_fails_once_does_not_lose_a_guest);
+    tcase_add_loop_test(tc, a_pause_for_want_of_a_connection_is_recorded, 0, 2);
+    tcase_add_test(tc, a_limit_that_is_lifted_is_recorded);
     suite_add_tcase(s, tc);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);

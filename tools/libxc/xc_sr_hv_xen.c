@@ -263,7 +263,6 @@ static void dispose(struct xc_sr_hv *hv)
     xc_sr__xen_dirty_dispose(hv);
     xc_sr__xen_map_dispose(x);
     xc_sr__xen_ring_dispose(hv);
-    xc_sr__xen_paging_release(x);
     xc_sr__xen_page_dispose(x);
     if ( x->xs )
         xs_close(x->xs);

@@ -72,7 +72,8 @@ struct xen
     uint64_t nr_small;
     bool no_blocks; /* no more: all is here, or memory is short */
     bool ran;
-    bool stopped; /* by us, after it ran */
+    bool taking_over; /* begun, or failed: which pages are out is not known */
+    bool stopped;     /* by us, after it ran */
     bool claimed;
     uint64_t limit;  /* of pages, while a higher one holds: ... */
     uint64_t lifted; /* ... this; 0: its own holds */

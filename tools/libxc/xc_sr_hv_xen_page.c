@@ -121,10 +121,14 @@ static int lift_limit(struct xc_sr_hv *hv)
     wanted = info.tot_pages + x->evicted.count;
     if ( info.max_pages >= wanted )
         return 0;
+    /* Not what it was lifted to before. */
+    if ( !x->lifted || info.max_pages != x->lifted )
+        x->limit = info.max_pages;
+    x->lifted = wanted;
+    if ( x->params.limit_lifted )
+        x->params.limit_lifted(x->params.ctx, x->limit, wanted);
     if ( xc_domain_setmaxmem(x->xch, x->domid, wanted * 4) )
         return -errno;
-    x->limit = info.max_pages;
-    x->lifted = wanted;
     xc_sr__info(hv->log,
                 "domain %u: its limit of %llu pages is %llu until all are here",
                 x->domid, (unsigned long long)x->limit,

@@ -175,7 +175,7 @@ int xc_sr__xen_paging_on(struct xc_sr_hv *hv)
 {
     const struct xen *x = xc_sr__xen_of(hv);
 
-    if ( x->paging )
+    if ( x->paging && !x->taking_over )
         return 0;
     return x->params.take_over ? xc_sr__xen_take_over(hv)
                                : xc_sr__xen_ring_make(hv);
@@ -362,18 +362,28 @@ static void fill_crashed(struct xc_sr_hv *hv)
                 x->domid, (unsigned long long)nr_missing);
 }
 
+/* Of a guest that has run here pages are out, or may be. */
+static bool is_short(const struct xen *x)
+{
+    return x->ran && (x->evicted.count || x->taking_over);
+}
+
 /*
  * A guest that runs here with pages missing keeps Xen's side of the ring: it
- * waits for a page.  Without a ring it would be killed at the next touch.
+ * waits for a page.  Without a ring it would be killed at the next touch.  And
+ * it keeps the frames that were claimed for it: another process may take this
+ * one's place.
  */
 void xc_sr__xen_ring_dispose(struct xc_sr_hv *hv)
 {
     struct xen *x = xc_sr__xen_of(hv);
+    bool gone = false;
 
-    if ( x->paging && x->ran && x->evicted.count && xc_sr__xen_has_crashed(x) )
+    if ( x->paging && is_short(x) && xc_sr__xen_has_crashed(x) )
         fill_crashed(hv);
-    if ( x->paging && !(x->ran && x->evicted.count) &&
-         xc_sr__xen_paging_off(hv) )
+    if ( x->paging && !is_short(x) && xc_sr__xen_paging_off(hv) )
         xc_sr__debug(hv->log, "domain %u: paging stays on", x->domid);
+    if ( !is_short(x) || (!xc_sr__xen_is_gone(hv, &gone) && gone) )
+        xc_sr__xen_paging_release(x);
     unmap_ring(x);
 }

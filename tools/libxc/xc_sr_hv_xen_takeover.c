@@ -77,16 +77,10 @@ static int pause_guest(struct xc_sr_hv *hv)
     return hv->ops->pause(hv);
 }
 
-int xc_sr__xen_take_over(struct xc_sr_hv *hv)
+static int renew_ring(struct xc_sr_hv *hv)
 {
-    struct xen *x = xc_sr__xen_of(hv);
-    int rc = pause_guest(hv);
+    int rc = xc_sr__xen_ring_drop(hv);
 
-    if ( rc )
-        return rc;
-    x->ran = true;
-    x->claimed = true; /* by the one who is dead; the domain has it still */
-    rc = xc_sr__xen_ring_drop(hv);
     if ( !rc )
         rc = xc_sr__xen_ring_make(hv);
     if ( !rc )
@@ -95,14 +89,36 @@ int xc_sr__xen_take_over(struct xc_sr_hv *hv)
         rc = xc_sr__xen_ring_drop(hv);
     if ( !rc )
         rc = xc_sr__xen_ring_make(hv);
+    return rc;
+}
+
+int xc_sr__xen_take_over(struct xc_sr_hv *hv)
+{
+    struct xen *x = xc_sr__xen_of(hv);
+    int rc = pause_guest(hv);
+
+    if ( rc )
+        return rc;
+    x->ran = x->taking_over = true;
+    /* By the one who is dead; the domain has it still. */
+    x->claimed = true;
+    x->limit = x->params.limit_pages;
+    x->lifted = x->params.lifted_pages;
+    rc = renew_ring(hv);
     if ( !rc )
         rc = find_missing(hv);
-    if ( rc )
-        xc_sr__error(hv->log, "domain %u: its paging cannot be taken over: %s",
-                     x->domid, strerror(-rc));
-    else
+    x->taking_over = rc != 0;
+    if ( !rc )
+    {
         xc_sr__info(hv->log,
                     "domain %u: paging taken over, %llu pages are missing",
                     x->domid, (unsigned long long)x->evicted.count);
+        return 0;
+    }
+    xc_sr__error(hv->log, "domain %u: its paging cannot be taken over: %s",
+                 x->domid, strerror(-rc));
+    /* Others than the guest may touch it before somebody tries again. */
+    if ( !x->paging && xc_sr__xen_ring_make(hv) )
+        xc_sr__debug(hv->log, "domain %u: there may be no ring now", x->domid);
     return rc;
 }

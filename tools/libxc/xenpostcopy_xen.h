@@ -98,6 +98,16 @@ struct xc_sr_xen_destination_params
      */
     bool take_over;
     bool is_paused;
+    /*
+     * An administrator has lowered the limit of the domain's memory while
+     * pages are missing, and there is no room for them: it is about to be
+     * lifted_pages until all are here, then limit_pages again.  Whoever takes
+     * a dead process's place is given both; 0: not lifted, or not known.
+     */
+    void (*limit_lifted)(void *ctx, uint64_t limit_pages,
+                         uint64_t lifted_pages);
+    uint64_t limit_pages;
+    uint64_t lifted_pages;
     void *ctx;
 };
 

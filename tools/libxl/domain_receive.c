@@ -128,6 +128,14 @@ static void running(void *ctx)
         libxl_postcopy__run_post(&r->line.run, running_now);
 }
 
+static void limit_lifted(void *ctx, uint64_t limit_pages, uint64_t lifted_pages)
+{
+    struct receiver *r = ctx;
+
+    if ( r->params->limit_lifted )
+        r->params->limit_lifted(r->params->ctx, limit_pages, lifted_pages);
+}
+
 /* libxl has come back, and the caller agrees. */
 static int prepare(void *ctx, bool *ready_r)
 {
@@ -301,6 +309,7 @@ static int open_hv(struct receiver *r)
         .console_domid = args->console_domid,
         .static_data_done = static_data_done,
         .unpause = unpause,
+        .limit_lifted = limit_lifted,
         .ctx = r,
     };
     int rc = xc_sr_hv_open_xen_destination(args->domid, &dest, r->restore.log,

@@ -156,6 +156,10 @@ struct libxl_postcopy_receive_params
     void (*running)(void *ctx, uint32_t domid);
     void *ctx;
     uint64_t libxl_timeout_us; /* one answer of libxl's, 0: 120 s */
+    /* The engine's, which serves no page meanwhile: as in
+     * xc_sr_xen_destination_params.  May be NULL. */
+    void (*limit_lifted)(void *ctx, uint64_t limit_pages,
+                         uint64_t lifted_pages);
 };
 
 struct libxl_postcopy_receive_result

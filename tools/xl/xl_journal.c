@@ -25,6 +25,8 @@
 
 /* A record is far shorter; a longer file is none. */
 #define RECORD_MAX 4096u
+/* What Xen's own counts go to; in KiB it still fits. */
+#define MAX_PAGES  UINT32_MAX
 
 static const enum xc_sr_owner owners[] = {
     XC_SR_OWNER_NONE,   XC_SR_OWNER_COMMITTED, XC_SR_OWNER_RESUMED,
@@ -105,6 +107,13 @@ static int write_record(FILE *out, const struct xl_journal *journal,
         xl_json_string(&j, "name", journal->name);
     if ( journal->domid )
         xl_json_u64(&j, "domid", journal->domid);
+    if ( journal->paused )
+        xl_json_bool(&j, "paused", true);
+    if ( journal->lifted_pages )
+    {
+        xl_json_u64(&j, "limit_pages", journal->limit_pages);
+        xl_json_u64(&j, "lifted_pages", journal->lifted_pages);
+    }
     xl_json_close_map(&j);
     rc = xl_json_print(&j, out);
     xl_json_dispose(&j);
@@ -272,6 +281,14 @@ static void read_notes(yajl_val tree, struct xl_journal_record *record)
         record->name[0] = '\0';
     if ( !xl_json_get_u64(tree, "domid", UINT32_MAX, &domid) )
         record->domid = (uint32_t)domid;
+    if ( xl_json_get_bool(tree, "paused", &record->paused) )
+        record->paused = false;
+    /* Both or none: one says nothing without the other. */
+    if ( xl_json_get_u64(tree, "limit_pages", MAX_PAGES,
+                         &record->limit_pages) ||
+         xl_json_get_u64(tree, "lifted_pages", MAX_PAGES,
+                         &record->lifted_pages) )
+        record->limit_pages = record->lifted_pages = 0;
 }
 
 static int read_record(const char *text, size_t len,

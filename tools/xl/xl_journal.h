@@ -27,6 +27,10 @@ struct xl_journal
     bool durable;     /* outlives the host as well as the process */
     const char *name; /* noted for people; NULL: not */
     uint32_t domid;   /* likewise; 0: not */
+    /* Of the guest's memory, while its limit is lifted; 0: it is not. */
+    uint64_t limit_pages;
+    uint64_t lifted_pages;
+    bool paused; /* for want of a connection; whoever goes on ends that */
 };
 
 struct xl_journal_record
@@ -41,6 +45,9 @@ struct xl_journal_record
     /* For people and for comparing: "" and 0 where they were not noted. */
     char name[XL_JOURNAL_GUEST_MAX + 1];
     uint32_t domid;
+    uint64_t limit_pages;
+    uint64_t lifted_pages;
+    bool paused;
 };
 
 /* key: the name of the guest, or what else names the migration in dir. */

@@ -275,12 +275,56 @@ int xl_xen_receiver_put_record(void *ctx, enum xc_sr_owner owner,
     return rc;
 }
 
+static void put_again(struct xl_xen_receiver *r, const char *what)
+{
+    struct xl_xen_record *record = &r->record;
+    int rc = record->put ? xl_xen_record_put(record, record->owner,
+                                             record->session, record->epoch)
+                         : 0;
+
+    if ( rc )
+        xl_note("%s cannot be recorded: %s; should this process die, nobody "
+                "knows of it",
+                what, strerror(-rc));
+}
+
+/* Xen counts pauses, and does not say whose they are. */
+static void note_pause(struct xl_xen_receiver *r, enum xc_sr_phase phase)
+{
+    struct xl_xen_record *record = &r->record;
+    bool paused = record->journal.paused;
+
+    if ( phase == XC_SR_PHASE_DISCONNECTED &&
+         record->owner == XC_SR_OWNER_OWNER )
+        paused = paused || r->arrival.pause_on_loss;
+    else if ( phase == XC_SR_PHASE_POSTCOPY || phase == XC_SR_PHASE_DONE )
+        paused = false;
+    if ( paused == record->journal.paused )
+        return;
+    record->journal.paused = paused;
+    put_again(r, paused ? "that the guest is paused for its connection"
+                        : "that the guest is not paused any more");
+}
+
 void xl_xen_receiver_on_progress(void *ctx, const struct xc_sr_progress *p)
 {
     struct xl_xen_receiver *r = ctx;
 
+    note_pause(r, p->phase);
     xl_arrival_on_progress(&r->arrival, p);
     xl_xen_record_progress(&r->record, p);
+}
+
+/* On the record before it is so: who takes this process's place ends it. */
+void xl_xen_receiver_on_limit_lifted(void *ctx, uint64_t limit_pages,
+                                     uint64_t lifted_pages)
+{
+    struct xl_xen_receiver *r = ctx;
+    struct xl_xen_record *record = &r->record;
+
+    record->journal.limit_pages = limit_pages;
+    record->journal.lifted_pages = lifted_pages;
+    put_again(r, "that the limit of the guest's memory is lifted");
 }
 
 static int run(struct xl_xen_receiver *r)
@@ -297,6 +341,7 @@ static int run(struct xl_xen_receiver *r)
         .created = on_created,
         .prepared = on_prepared,
         .running = on_running,
+        .limit_lifted = xl_xen_receiver_on_limit_lifted,
         .ctx = r,
     };
 

@@ -42,6 +42,9 @@ struct xl_xen_receiver
 int xl_xen_receiver_put_record(void *ctx, enum xc_sr_owner owner,
                                const uint8_t session[16], uint64_t epoch);
 void xl_xen_receiver_on_progress(void *ctx, const struct xc_sr_progress *p);
+/* xc_sr_xen_destination_params.limit_lifted; ctx is the receiver. */
+void xl_xen_receiver_on_limit_lifted(void *ctx, uint64_t limit_pages,
+                                     uint64_t lifted_pages);
 /* For others than this xl, which asks xenstore first. */
 void xl_xen_receiver_allow_saving(struct xl_xen_receiver *r, bool allow);
 /* The guest depends on this process now: neither a full pipe, nor the

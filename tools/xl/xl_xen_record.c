@@ -190,7 +190,7 @@ void xl_xen_record_progress(void *ctx, const struct xc_sr_progress *p)
     struct xl_xen_record *r = ctx;
     struct xl_xen_store *s = r->store;
 
-    /* Who takes a dead receiver's place goes by it: it may have paused it. */
+    /* Somebody has to see to it. */
     if ( p->phase == XC_SR_PHASE_DISCONNECTED )
         xl_xen_store_set(s, "phase", "%s", xc_sr_phase_name(p->phase));
     else

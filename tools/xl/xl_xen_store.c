@@ -49,6 +49,15 @@ struct xl_xen_store
     bool later;           /* some of them are waiting */
     bool forget;
     bool ending, ended;
+    /* One question, of whoever asked last. */
+    enum
+    {
+        NOT_ASKED,
+        ASKED,
+        READ,
+    } question;
+    struct entry node;
+    int node_rc;
     bool answered; /* xenstored, once */
     int error;     /* of the latest write */
     /* The thread's own: */
@@ -75,15 +84,21 @@ static bool wait_until(pthread_cond_t *cond, pthread_mutex_t *lock,
 
 /* ---- The thread ---------------------------------------------------------- */
 
+static void path_of(const char *dir, const struct entry *e,
+                    char path_r[PATH_LEN + KEY_LEN + 2])
+{
+    if ( e->key[0] == '/' )
+        snprintf(path_r, PATH_LEN + KEY_LEN + 2, "%s", e->key);
+    else
+        snprintf(path_r, PATH_LEN + KEY_LEN + 2, "%s/%s", dir, e->key);
+}
+
 static int write_node(struct xs_handle *xs, const char *dir,
                       const struct entry *e)
 {
     char path[PATH_LEN + KEY_LEN + 2];
 
-    if ( e->key[0] == '/' )
-        snprintf(path, sizeof(path), "%s", e->key);
-    else
-        snprintf(path, sizeof(path), "%s/%s", dir, e->key);
+    path_of(dir, e, path);
     if ( xs_write(xs, XBT_NULL, path, e->value,
                   (unsigned int)strlen(e->value)) )
         return 0;
@@ -146,6 +161,29 @@ static void write_batch(struct xl_xen_store *s, bool later, struct entry *batch)
     pthread_cond_broadcast(&s->written);
 }
 
+/* Likewise. */
+static void answer(struct xl_xen_store *s)
+{
+    struct entry node = s->node;
+    char path[PATH_LEN + KEY_LEN + 2], *text;
+    unsigned int len;
+    int rc = 0;
+
+    path_of(s->dir, &node, path);
+    pthread_mutex_unlock(&s->lock);
+    text = xs_read(s->xs, XBT_NULL, path, &len);
+    if ( text )
+        snprintf(node.value, sizeof(node.value), "%s", text);
+    else
+        rc = errno ? -errno : -EIO;
+    free(text);
+    pthread_mutex_lock(&s->lock);
+    s->node = node;
+    s->node_rc = rc;
+    s->question = READ;
+    pthread_cond_broadcast(&s->written);
+}
+
 /* Somebody may wait for a change: what may come later gives way to it. */
 static void serve(struct xl_xen_store *s, struct entry *batch)
 {
@@ -153,7 +191,9 @@ static void serve(struct xl_xen_store *s, struct entry *batch)
 
     while ( !s->ending || s->asked != s->done || s->later )
     {
-        if ( s->asked != s->done )
+        if ( s->question == ASKED )
+            answer(s);
+        else if ( s->asked != s->done )
             write_batch(s, false, batch);
         else if ( !s->later )
             pthread_cond_wait(&s->changed, &s->lock);
@@ -386,6 +426,33 @@ int xl_xen_store_flush(struct xl_xen_store *store, uint64_t timeout_us)
     while ( store->done < upto && in_time )
         in_time = wait_until(&store->written, &store->lock, deadline_us);
     rc = store->done < upto ? -ETIMEDOUT : store->error;
+    pthread_mutex_unlock(&store->lock);
+    return rc;
+}
+
+int xl_xen_store_get(struct xl_xen_store *store, const char *key, char *text_r,
+                     size_t len, uint64_t timeout_us)
+{
+    uint64_t deadline_us = now_us() + timeout_us;
+    bool in_time = true;
+    int rc = -ETIMEDOUT;
+
+    pthread_mutex_lock(&store->lock);
+    if ( store->question != ASKED )
+    {
+        store->question = ASKED;
+        snprintf(store->node.key, KEY_LEN, "%s", key);
+        pthread_cond_signal(&store->changed);
+        while ( store->question != READ && in_time )
+            in_time = wait_until(&store->written, &store->lock, deadline_us);
+    }
+    if ( store->question == READ )
+    {
+        rc = store->node_rc;
+        store->question = NOT_ASKED;
+    }
+    if ( !rc )
+        snprintf(text_r, len, "%s", store->node.value);
     pthread_mutex_unlock(&store->lock);
     return rc;
 }

@@ -8,6 +8,7 @@
 #define XL_XEN_STORE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define XL_XEN_STORE_ROOT "/tool/xen-postcopy"
@@ -44,6 +45,13 @@ void xl_xen_store_set_figure(struct xl_xen_store *store, const char *key,
 /* Waits until everything set before is written, but what may come later;
  * -ETIMEDOUT, or what xenstored said. */
 int xl_xen_store_flush(struct xl_xen_store *store, uint64_t timeout_us);
+
+/*
+ * What node `key` says; -ENOENT: there is none, -ETIMEDOUT: xenstored does not
+ * answer, not even what it was asked here before.
+ */
+int xl_xen_store_get(struct xl_xen_store *store, const char *key, char *text_r,
+                     size_t len, uint64_t timeout_us);
 
 /* The directory goes, with all that is in it, when the store is closed. */
 void xl_xen_store_forget(struct xl_xen_store *store);

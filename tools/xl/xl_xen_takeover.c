@@ -21,8 +21,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <xenstore.h>
-
 #include "domain_vifs.h"
 #include "xenpostcopy_xen.h"
 
@@ -43,23 +41,24 @@ struct takeover
 
 /* ---- Its device model ------------------------------------------------------------ */
 
-static pid_t find_device_model(uint32_t domid)
+/* 0: it has none.  A xenstored that does not answer is no reason to go on
+ * without it: it would touch pages while there is no paging. */
+static int find_device_model(struct xl_xen_store *store, uint32_t domid,
+                             pid_t *pid_r)
 {
-    struct xs_handle *xs = xs_open(0);
-    char path[80], *text;
-    unsigned int len;
+    char path[80], text[24] = "";
     uint64_t pid = 0;
+    int rc;
 
-    if ( !xs )
-        return 0;
     snprintf(path, sizeof(path), "/local/domain/%u/image/device-model-pid",
              domid);
-    text = xs_read(xs, XBT_NULL, path, &len);
-    if ( !text || xl_parse_u64(text, 1, INT32_MAX, &pid) )
+    rc = xl_xen_store_get(store, path, text, sizeof(text), STORE_TIMEOUT_US);
+    if ( rc && rc != -ENOENT )
+        return rc;
+    if ( rc || xl_parse_u64(text, 1, INT32_MAX, &pid) )
         pid = 0;
-    free(text);
-    xs_close(xs);
-    return (pid_t)pid;
+    *pid_r = (pid_t)pid;
+    return 0;
 }
 
 /* Gone counts, too. */
@@ -81,16 +80,23 @@ static bool is_stopped(pid_t pid)
     return !state || (state[1] && strchr("TtZX", state[2]));
 }
 
-static void hold(struct takeover *t)
+static int hold(struct takeover *t)
 {
     const struct timespec pause = { .tv_nsec = 1000000 };
     uint64_t deadline_us = xl_now_us() + HOLD_TIMEOUT_US;
+    int rc = find_device_model(t->r->record.store, t->r->domid, &t->held);
 
-    t->held = find_device_model(t->r->domid);
+    if ( rc )
+    {
+        xl_error("`%s`: cannot find its device model in xenstore: %s",
+                 t->r->name, strerror(-rc));
+        return rc;
+    }
     if ( t->held && kill(t->held, SIGSTOP) )
         t->held = 0;
     while ( t->held && !is_stopped(t->held) && xl_now_us() < deadline_us )
         (void)nanosleep(&pause, NULL);
+    return 0;
 }
 
 static void release(struct takeover *t)
@@ -172,21 +178,6 @@ static bool take_name(struct xl_xen_receiver *r, const char *name)
     return incoming;
 }
 
-/* Its last word to everybody: without a connection it pauses the guest. */
-static bool was_disconnected(const char *uuid)
-{
-    struct xs_handle *xs = xs_open(0);
-    char phase[32] = "";
-    bool yes;
-
-    if ( !xs )
-        return false;
-    yes = xl_xen_store_read(xs, uuid, false, "phase", phase, sizeof(phase)) &&
-          !strcmp(phase, xc_sr_phase_name(XC_SR_PHASE_DISCONNECTED));
-    xs_close(xs);
-    return yes;
-}
-
 static int look(struct takeover *t, const char *uuid)
 {
     struct xl_xen_receiver *r = t->r;
@@ -215,7 +206,7 @@ static int look(struct takeover *t, const char *uuid)
         return rc;
     }
     t->incoming = take_name(r, name);
-    t->paused = paused && (t->incoming || was_disconnected(uuid));
+    t->paused = paused && (t->incoming || t->how->record->paused);
     free(name);
     return 0;
 }
@@ -226,15 +217,24 @@ static int look(struct takeover *t, const char *uuid)
  * The guest is about to be paused, and Xen counts pauses.  Whoever comes after
  * us, should we not get to the end of that, goes by this, and ends ours.
  */
-static void tell_paused(struct takeover *t)
+static int record_pause(struct takeover *t)
 {
-    struct xl_xen_store *store = t->r->record.store;
+    struct xl_xen_record *record = &t->r->record;
+    int rc;
 
-    xl_xen_store_set(store, "phase", "%s",
+    record->journal.paused = true;
+    rc = xl_xen_record_put(record, record->owner, record->session,
+                           record->epoch);
+    if ( rc )
+        xl_error("`%s`: that it is paused now cannot be recorded: %s",
+                 t->r->name, strerror(-rc));
+    return rc;
+}
+
+static void publish_phase(struct takeover *t)
+{
+    xl_xen_store_set(t->r->record.store, "phase", "%s",
                      xc_sr_phase_name(XC_SR_PHASE_DISCONNECTED));
-    if ( xl_xen_store_flush(store, STORE_TIMEOUT_US) )
-        xl_note("xenstored does not take what others are to read about `%s`",
-                t->r->name);
 }
 
 static int take_hold(struct takeover *t, const char *uuid)
@@ -246,11 +246,13 @@ static int take_hold(struct takeover *t, const char *uuid)
     if ( rc )
         return rc;
     r->record.journal.domid = r->domid;
+    r->record.journal.limit_pages = record->limit_pages;
+    r->record.journal.lifted_pages = record->lifted_pages;
     r->record.owner = record->owner;
     memcpy(r->record.session, record->session, sizeof(r->record.session));
     r->record.epoch = record->epoch;
     xl_xen_store_set(r->record.store, "domid", "%u", r->domid);
-    tell_paused(t);
+    publish_phase(t);
     r->arrival.name = r->name;
     xl_arrival_note_record(&r->arrival, record->owner, record->session,
                            record->epoch);
@@ -314,8 +316,11 @@ static int run(struct takeover *t, struct xc_sr_hv *hv)
     params.recovery.recovered = on_recovered;
     params.recovery.ctx = t;
     xl_xen_receiver_brace();
-    hold(t);
-    rc = xc_sr_restore(&params, &r->result.engine);
+    rc = hold(t);
+    if ( !rc )
+        rc = record_pause(t);
+    if ( !rc )
+        rc = xc_sr_restore(&params, &r->result.engine);
     release(t);
     return rc;
 }
@@ -327,6 +332,10 @@ static int serve(struct takeover *t, bool *began_r)
     const struct xc_sr_xen_destination_params dest = {
         .take_over = true,
         .is_paused = t->paused,
+        .limit_lifted = xl_xen_receiver_on_limit_lifted,
+        .limit_pages = t->how->record->limit_pages,
+        .lifted_pages = t->how->record->lifted_pages,
+        .ctx = r,
     };
     struct xc_sr_hv *hv = NULL;
     int rc = xc_sr_hv_open_xen_destination(r->domid, &dest, &r->log, &hv);
@@ -363,7 +372,7 @@ static int put_off(struct takeover *t, const char *uuid, int rc)
              "`xl migrate-recover` at its source tries again",
              name[0] ? name : uuid, strerror(-rc));
     if ( t->r->record.store )
-        tell_paused(t);
+        publish_phase(t);
     return XL_EXIT_FAILED;
 }
 
