@@ -6,9 +6,10 @@
  * The commands run as users start them, on two hosts that are made up
  * (xen_hosts.inc.c).  Each answer fails at its first use, at its second, and so
  * on until a whole move has passed without meeting the failure; over pre-copy,
- * post-copy and version 2.  After each of them the guest runs once, or is
- * kept and brought back by the command that the message names; nothing is
- * left, leaked, or waited for.
+ * post-copy and version 2, a connection that is cut and recovered, and
+ * receivers that die and are replaced.  After each of them the guest runs once,
+ * or is kept and brought back by the command that the message names; nothing
+ * is left, leaked, or waited for.
  */
 #include <check.h>
 #include <stdlib.h>
@@ -28,6 +29,8 @@ enum move
     PRECOPY,
     POSTCOPY,
     VERSION_2,
+    CUT,         /* it is recovered while both processes wait */
+    TAKEN_EARLY, /* nobody waits any more, nor does the guest run yet */
     NR_MOVES,
 };
 
@@ -35,10 +38,14 @@ static const struct
 {
     const char *name;
     const char *line;
+    enum plan plan;
 } moves[] = {
-    { "pre-copy", "--precopy-iterations 1 --recovery-wait 0" },
-    { "post-copy", "--precopy-iterations 0 --recovery-wait 0" },
-    { "version 2", "--stream-version 2 --recovery-wait 0" },
+    { "pre-copy", "--precopy-iterations 1 --recovery-wait 0", NO_PLAN },
+    { "post-copy", "--precopy-iterations 0 --recovery-wait 0", NO_PLAN },
+    { "version 2", "--stream-version 2 --recovery-wait 0", NO_PLAN },
+    { "cut", "--precopy-iterations 0 --postcopy-bandwidth 4", CUT_RUNNING },
+    { "taken early", "--precopy-iterations 0 --recovery-wait 0",
+      KILL_AT_OWNER },
 };
 
 static const char *const what_names[] = { "libxl's function", "xenstore",
@@ -84,25 +91,47 @@ static void arm(unsigned int nth)
     world->nth = nth;
 }
 
-/* An exit status. */
+#define RECOVER "migrate-recover -q g there"
+
+/* The exit status of the command that something is made to fail in. */
 static int run_move(void)
 {
+    enum plan plan = moves[order.move].plan;
     char line[200];
+    pid_t pid;
     int status;
 
-    arm(order.nth);
     snprintf(line, sizeof(line),
              "migrate --postcopy=require --progress=none %s g there",
              moves[order.move].line);
-    status = xl(HERE, line);
-    wait_until(no_receiver_works);
+    world->plan = plan;
+    if ( !plan )
+        arm(order.nth);
+    pid = start_xl(HERE, line);
+    if ( plan == CUT_RUNNING )
+        wait_until(both_have_lost);
+    else
+        status = wait_xl(pid);
+    if ( !plan )
+    {
+        wait_until(no_receiver_works);
+        return status;
+    }
+    MUST(plan == CUT_RUNNING || status == XL_EXIT_UNKNOWN);
+    arm(order.nth);
+    status = xl(HERE, RECOVER);
+    /* Who has waited has the last word. */
+    if ( plan == CUT_RUNNING && status == XL_EXIT_DONE )
+        MUST(wait_xl(pid) == XL_EXIT_DONE);
     return status;
 }
 
-/* A status of 0 has all of it there, 1 here, and 4 nobody can tell. */
+/* 0: all of it is there, 4: nobody can tell, 1: it is here; or, of a command
+ * that takes a move up again, nothing has become of it. */
 static void assert_status(int status)
 {
     const struct host_domain *from = guest_on(HERE), *to = guest_on(THERE);
+    bool kept = moves[order.move].plan || status == XL_EXIT_UNKNOWN;
 
     MUST(status == XL_EXIT_DONE || status == XL_EXIT_FAILED ||
          status == XL_EXIT_UNKNOWN);
@@ -111,7 +140,7 @@ static void assert_status(int status)
         MUST(is_running(THERE) && is_whole_there());
         MUST(!from || says("cannot be removed"));
     }
-    else if ( status == XL_EXIT_UNKNOWN )
+    else if ( kept )
     {
         MUST(from && from->shutdown);
         MUST(!strcmp(from->name, "g--migratedaway"));
@@ -129,8 +158,18 @@ static void put_right(int status)
     const struct host_domain *from = guest_on(HERE);
 
     arm(0);
-    if ( status == XL_EXIT_UNKNOWN )
-        MUST(xl(HERE, "migrate-recover -q g there") != XL_EXIT_UNKNOWN);
+    if ( moves[order.move].plan && status != XL_EXIT_DONE )
+        MUST(xl(HERE, RECOVER) == XL_EXIT_DONE);
+    else if ( status == XL_EXIT_UNKNOWN && order.move == VERSION_2 )
+    {
+        /* Which is stock's at its end: nobody but the operator can tell. */
+        MUST(says("`xl destroy 12` does"));
+        here = THERE;
+        remove_domain(guest_on(THERE));
+        MUST(xl(HERE, "migrate-resume g") == XL_EXIT_DONE);
+    }
+    else if ( status == XL_EXIT_UNKNOWN )
+        MUST(xl(HERE, RECOVER) != XL_EXIT_UNKNOWN);
     else if ( status == XL_EXIT_FAILED && from && from->shutdown )
         MUST(xl(HERE, "migrate-resume g") == XL_EXIT_DONE);
 }
@@ -197,6 +236,59 @@ START_TEST(every_answer_fails)
 }
 END_TEST
 
+/* ---- What is asked besides ------------------------------------------------------ */
+
+/* Another guest has the name there: which is found before ours is touched. */
+START_TEST(a_name_that_is_taken_is_found)
+{
+    const uint8_t another[16] = { 1 };
+
+    order.move = POSTCOPY;
+    order.what = LIBXL_CALL;
+    order.host = THERE;
+    open_hosts();
+    for ( order.nth = 0; order.nth < 8; order.nth++ )
+    {
+        reset_hosts();
+        set_pauses(add_domain(THERE, "g", another), 0);
+        MUST(run_move() == XL_EXIT_FAILED);
+        MUST(is_running(HERE) && !world->hosts[HERE].helper.suspended);
+        MUST(!guest_on(THERE));
+        MUST(says("which is another guest") || says(world->refused));
+        wait_all();
+        forget_files();
+    }
+    close_hosts();
+}
+END_TEST
+
+/* A guest that is kept is there, whatever libxl can say. */
+START_TEST(who_asks_how_far_it_is_hears_that_libxl_failed)
+{
+    order.move = TAKEN_EARLY;
+    order.what = LIBXL_CALL;
+    order.host = HERE;
+    open_hosts();
+    reset_hosts();
+    world->plan = KILL_AT_OWNER;
+    MUST(xl(HERE, "migrate --postcopy=require --precopy-iterations 0 "
+                  "--recovery-wait 0 g there") == XL_EXIT_UNKNOWN);
+    do
+    {
+        order.nth++;
+        world->refused[0] = '\0';
+        forget_words(HERE);
+        arm(order.nth);
+        MUST(xl(HERE, "migrate-status g") == XL_EXIT_FAILED);
+        MUST(says("`xl migrate-recover` goes on") ||
+             (world->refused[0] && says(world->refused)));
+    } while ( world->refused[0] );
+    MUST(order.nth > 3);
+    wait_all();
+    close_hosts();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s = suite_create("xl_xen_nth");
@@ -208,6 +300,8 @@ int main(int argc, char **argv)
         return be_a_host(argc, argv);
     tcase_set_timeout(tc, 400);
     tcase_add_loop_test(tc, every_answer_fails, 0, NR_MOVES * NR_WHATS * 4);
+    tcase_add_test(tc, a_name_that_is_taken_is_found);
+    tcase_add_test(tc, who_asks_how_far_it_is_hears_that_libxl_failed);
     suite_add_tcase(s, tc);
     r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -276,6 +276,14 @@ static void wait_all(void)
     atomic_store(&world->over, false);
 }
 
+static void forget_words(int host)
+{
+    char file[100];
+
+    snprintf(file, sizeof(file), "%s/said.%d", world->dir, host);
+    ck_assert_int_eq(truncate(file, 0), 0);
+}
+
 /* Until a condition holds that other processes bring about. */
 static void wait_until(bool (*holds)(void))
 {
@@ -290,6 +298,12 @@ static void wait_until(bool (*holds)(void))
 static bool no_receiver_works(void)
 {
     return !atomic_load(&world->receivers);
+}
+
+static bool both_have_lost(void)
+{
+    return atomic_load(&world->hosts[HERE].lost) &&
+           atomic_load(&world->hosts[THERE].lost);
 }
 
 static int xl(int host, const char *line)

@@ -77,9 +77,16 @@ int xl_xen_find_any(libxl_ctx *ctx, const char *wanted,
                     struct xl_xen_domain *domain_r);
 void xl_xen_domain_dispose(struct xl_xen_domain *domain);
 
-/* The UUID of the domain of that name, or "" if there is none. */
-void xl_xen_uuid_of_name(libxl_ctx *ctx, const char *name,
-                         char uuid_r[XL_XEN_UUID_LEN], uint32_t *domid_r);
+/* Says that libxl could not, and what it said; an exit status. */
+int xl_xen_cannot_ask(const char *wanted);
+
+/* -ENOENT: there is none of that name; -EIO: libxl could not tell. */
+int xl_xen_domid_of_name(libxl_ctx *ctx, const char *name, uint32_t *domid_r);
+
+/* The UUID of the domain of that name, or "" if there is none; -EIO: libxl
+ * could not tell. */
+int xl_xen_uuid_of_name(libxl_ctx *ctx, const char *name,
+                        char uuid_r[XL_XEN_UUID_LEN], uint32_t *domid_r);
 void xl_xen_uuid_text(const libxl_uuid *uuid, char text_r[XL_XEN_UUID_LEN]);
 
 /* -EEXIST: there is another of that name; -EIO: libxl could not. */

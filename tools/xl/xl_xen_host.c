@@ -231,6 +231,21 @@ void xl_xen_domain_dispose(struct xl_xen_domain *domain)
     libxl_dominfo_dispose(&domain->info);
 }
 
+int xl_xen_cannot_ask(const char *wanted)
+{
+    xl_error("cannot ask about domain `%s`: %s", wanted, xl_xen_complaint());
+    return XL_EXIT_FAILED;
+}
+
+int xl_xen_domid_of_name(libxl_ctx *ctx, const char *name, uint32_t *domid_r)
+{
+    int rc = libxl_name_to_domid(ctx, name, domid_r);
+
+    if ( !rc )
+        return 0;
+    return rc == ERROR_INVAL || rc == ERROR_DOMAIN_NOTFOUND ? -ENOENT : -EIO;
+}
+
 int xl_xen_find_any(libxl_ctx *ctx, const char *wanted,
                     struct xl_xen_domain *domain_r)
 {
@@ -238,6 +253,7 @@ int xl_xen_find_any(libxl_ctx *ctx, const char *wanted,
     char *name;
     int rc;
 
+    xl_xen_complaint_reset();
     libxl_dominfo_init(&d.info);
     rc = libxl_domain_qualifier_to_domid(ctx, wanted, &d.domid);
     if ( !rc )
@@ -258,8 +274,7 @@ int xl_xen_find_any(libxl_ctx *ctx, const char *wanted,
         xl_error("there is no domain `%s` here; `xl list` shows them", wanted);
         return XL_EXIT_USAGE;
     }
-    xl_error("cannot ask about domain `%s`: %s", wanted, xl_xen_complaint());
-    return XL_EXIT_FAILED;
+    return xl_xen_cannot_ask(wanted);
 }
 
 int xl_xen_find(libxl_ctx *ctx, const char *wanted,
@@ -271,6 +286,8 @@ int xl_xen_find(libxl_ctx *ctx, const char *wanted,
     if ( !status && !d.name[0] )
     {
         xl_xen_domain_dispose(&d);
+        if ( *xl_xen_complaint() )
+            return xl_xen_cannot_ask(wanted);
         xl_error("cannot ask about domain `%s`: it has no name", wanted);
         status = XL_EXIT_FAILED;
     }
@@ -279,19 +296,23 @@ int xl_xen_find(libxl_ctx *ctx, const char *wanted,
     return status;
 }
 
-void xl_xen_uuid_of_name(libxl_ctx *ctx, const char *name,
-                         char uuid_r[XL_XEN_UUID_LEN], uint32_t *domid_r)
+int xl_xen_uuid_of_name(libxl_ctx *ctx, const char *name,
+                        char uuid_r[XL_XEN_UUID_LEN], uint32_t *domid_r)
 {
     libxl_dominfo info;
+    int rc;
 
     uuid_r[0] = '\0';
     *domid_r = INVALID_DOMID;
-    if ( libxl_name_to_domid(ctx, name, domid_r) )
-        return;
+    rc = xl_xen_domid_of_name(ctx, name, domid_r);
+    if ( rc )
+        return rc == -ENOENT ? 0 : rc;
     libxl_dominfo_init(&info);
-    if ( !libxl_domain_info(ctx, &info, *domid_r) )
+    rc = libxl_domain_info(ctx, &info, *domid_r);
+    if ( !rc )
         xl_xen_uuid_text(&info.uuid, uuid_r);
     libxl_dominfo_dispose(&info);
+    return !rc || rc == ERROR_DOMAIN_NOTFOUND ? 0 : -EIO;
 }
 
 int xl_xen_rename(libxl_ctx *ctx, uint32_t domid, const char *from,
@@ -300,7 +321,8 @@ int xl_xen_rename(libxl_ctx *ctx, uint32_t domid, const char *from,
     char other[XL_XEN_UUID_LEN];
     uint32_t other_domid;
 
-    xl_xen_uuid_of_name(ctx, to, other, &other_domid);
+    /* What cannot be known now libxl looks at once more. */
+    (void)xl_xen_uuid_of_name(ctx, to, other, &other_domid);
     if ( other[0] && other_domid != domid )
         return -EEXIST;
     return libxl_domain_rename(ctx, domid, from, to) ? -EIO : 0;

@@ -61,15 +61,29 @@ static int read_opening(struct xl_xen_receiver *r)
 
 /* ---- Room for it -------------------------------------------------------------------- */
 
+/* As xl_xen_uuid_of_name(), after a line. */
+static int who_has_name(struct xl_xen_receiver *r, const char *name,
+                        char uuid_r[XL_XEN_UUID_LEN], uint32_t *domid_r)
+{
+    int rc;
+
+    xl_xen_complaint_reset();
+    rc = xl_xen_uuid_of_name(r->ctx, name, uuid_r, domid_r);
+    if ( rc )
+        xl_error("cannot find out whether `%s` is in use here: %s", name,
+                 xl_xen_complaint());
+    return rc;
+}
+
 /* The name may be taken by the very guest, which comes from this host. */
 static int check_name(struct xl_xen_receiver *r)
 {
     char uuid[XL_XEN_UUID_LEN];
     uint32_t domid;
+    int rc = who_has_name(r, r->name, uuid, &domid);
 
-    xl_xen_uuid_of_name(r->ctx, r->name, uuid, &domid);
-    if ( !uuid[0] || !strcmp(uuid, r->record.uuid) )
-        return 0;
+    if ( rc || !uuid[0] || !strcmp(uuid, r->record.uuid) )
+        return rc;
     xl_error("there is a domain `%s` here already (%u), which is another "
              "guest",
              r->name, domid);
@@ -81,10 +95,10 @@ static int check_incoming(struct xl_xen_receiver *r)
 {
     char uuid[XL_XEN_UUID_LEN];
     uint32_t domid;
+    int rc = who_has_name(r, r->incoming, uuid, &domid);
 
-    xl_xen_uuid_of_name(r->ctx, r->incoming, uuid, &domid);
-    if ( !uuid[0] )
-        return 0;
+    if ( rc || !uuid[0] )
+        return rc;
     if ( strcmp(uuid, r->record.uuid) )
     {
         xl_error("`%s` is in use here: another guest of that name arrives",

@@ -202,13 +202,14 @@ static int find(struct xl_xen_migration *x, const char *wanted)
 {
     size_t len;
     uint32_t domid;
-    int status;
+    int status, rc;
 
     snprintf(x->away, sizeof(x->away), "%.*s%s", XL_XEN_NAME_MAX, wanted,
              XL_XEN_SUFFIX_MIGRATEDAWAY);
-    status = xl_xen_find(
-        x->ctx, libxl_name_to_domid(x->ctx, x->away, &domid) ? wanted : x->away,
-        &x->domain);
+    rc = xl_xen_domid_of_name(x->ctx, x->away, &domid);
+    status = rc == -EIO
+                 ? xl_xen_cannot_ask(wanted)
+                 : xl_xen_find(x->ctx, rc ? wanted : x->away, &x->domain);
     if ( status )
         return status;
     snprintf(x->away, sizeof(x->away), "%s", x->domain.name);

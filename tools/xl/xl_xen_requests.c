@@ -55,11 +55,16 @@ static int find(libxl_ctx *ctx, const char *wanted,
 
     for ( i = 0; i < 2; i++ )
     {
+        int rc;
+
         snprintf(name, sizeof(name), "%.*s%s", XL_XEN_NAME_MAX, wanted,
                  suffixes[i]);
-        if ( libxl_domain_qualifier_to_domid(ctx, wanted, &domid) &&
-             !libxl_name_to_domid(ctx, name, &domid) )
-            return xl_xen_find(ctx, name, domain_r);
+        rc = libxl_domain_qualifier_to_domid(ctx, wanted, &domid)
+                 ? xl_xen_domid_of_name(ctx, name, &domid)
+                 : -ENOENT;
+        if ( rc != -ENOENT )
+            return rc ? xl_xen_cannot_ask(wanted)
+                      : xl_xen_find(ctx, name, domain_r);
     }
     return xl_xen_find_any(ctx, wanted, domain_r);
 }
