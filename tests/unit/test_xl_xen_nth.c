@@ -30,7 +30,8 @@ enum move
     POSTCOPY,
     VERSION_2,
     CUT,         /* it is recovered while both processes wait */
-    TAKEN_EARLY, /* nobody waits any more, nor does the guest run yet */
+    TAKEN_OVER,  /* nobody waits any more, the guest runs there */
+    TAKEN_EARLY, /* nor does the guest yet */
     NR_MOVES,
 };
 
@@ -44,6 +45,9 @@ static const struct
     { "post-copy", "--precopy-iterations 0 --recovery-wait 0", NO_PLAN },
     { "version 2", "--stream-version 2 --recovery-wait 0", NO_PLAN },
     { "cut", "--precopy-iterations 0 --postcopy-bandwidth 4", CUT_RUNNING },
+    { "taken over",
+      "--precopy-iterations 0 --postcopy-bandwidth 4 --recovery-wait 0",
+      KILL_RUNNING },
     { "taken early", "--precopy-iterations 0 --recovery-wait 0",
       KILL_AT_OWNER },
 };
@@ -174,6 +178,12 @@ static void put_right(int status)
         MUST(xl(HERE, "migrate-resume g") == XL_EXIT_DONE);
 }
 
+/* Its receiver may have died before there was a monitor. */
+static bool move_kills(void)
+{
+    return moves[order.move].plan == KILL_RUNNING;
+}
+
 static void assert_sane(void)
 {
     int at = is_running(THERE) ? THERE : HERE;
@@ -189,6 +199,18 @@ static void assert_sane(void)
     MUST(!atomic_load(&world->leaks));
 }
 
+static void assert_watched(void)
+{
+    int at = is_running(THERE) ? THERE : HERE;
+
+    /* Whoever watched it left when it suspended; and who watches it now may
+     * have libxl fail under it. */
+    if ( !world->hosts[HERE].helper.suspended || move_kills() ||
+         (order.what == LIBXL_CALL && order.host == at && world->refused[0]) )
+        return;
+    MUST(atomic_load(&world->hosts[at].watchers));
+}
+
 /* True if the failure was met. */
 static bool try_move(void)
 {
@@ -201,6 +223,7 @@ static bool try_move(void)
     assert_status(status);
     MUST(met || status == XL_EXIT_DONE);
     put_right(status);
+    assert_watched();
     wait_all();
     assert_sane();
     forget_files();

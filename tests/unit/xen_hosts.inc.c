@@ -67,9 +67,10 @@ struct host
     struct host_domain domains[HOST_DOMAINS];
     uint32_t next_domid;
     struct host_node nodes[HOST_NODES];
-    uint64_t free_kb; /* memory */
-    atomic_bool lost; /* a process of it has seen the connection break */
-    bool has_guest;   /* what follows is a guest's */
+    uint64_t free_kb;     /* memory */
+    atomic_uint watchers; /* of domains, that wait for their end */
+    atomic_bool lost;     /* a process of it has seen the connection break */
+    bool has_guest;       /* what follows is a guest's */
     bool missing[HOST_PFNS], populated[HOST_PFNS], present[HOST_PFNS];
     uint32_t types[HOST_PFNS];
     uint8_t memory[HOST_PFNS * XC_SR_PAGE_SIZE];

@@ -132,6 +132,7 @@ int libxl_evenable_domain_death(libxl_ctx *ctx, uint32_t domid,
     FAIL_IF_TOLD(ctx);
     watched = domid;
     *evgen_r = (libxl_evgen_domain_death *)&watched;
+    atomic_fetch_add(&me()->watchers, 1);
     __atomic_add_fetch(&objects, 1, __ATOMIC_SEQ_CST);
     return 0;
 }
@@ -141,6 +142,7 @@ void libxl_evdisable_domain_death(libxl_ctx *ctx,
 {
     (void)ctx;
     (void)evgen;
+    atomic_fetch_sub(&me()->watchers, 1);
     __atomic_sub_fetch(&objects, 1, __ATOMIC_SEQ_CST);
 }
 

@@ -384,6 +384,8 @@ static int detach(void)
     if ( pid )
         _exit(pid < 0 ? XL_EXIT_FAILED : XL_EXIT_DONE);
     unsetenv("LIBXL_SAVE_HELPER");
+    /* Who waits to hear that it watches may be killed before it does. */
+    (void)signal(SIGPIPE, SIG_IGN);
     /* It was run as /proc/self/exe. */
     (void)prctl(PR_SET_NAME, "xl");
     fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
