@@ -103,13 +103,15 @@ stops_before_commit()
 stop_xenstored='kill -STOP ${xs:-$(pidof xenstored)}'
 cont_xenstored='kill -CONT $(pidof xenstored)'
 
-# held NAME: it stands between COMMIT and RUNNING, after
-# `on_record 2 destination NAME prep "$stop_xenstored"`.
+# held NAME: it stands between COMMIT and RUNNING, after stops_before_commit: the
+# source goes on when the destination's xenstored stands still.
 held()
 {
-    within 150 owner_is 2 destination "$1" owner &&
-        owner_is 1 source "$1" committed && h2 'ps -o stat,comm |
-            grep -q "^T.*xenstored"' && return
+    within 120 owner_is 2 destination "$1" prep &&
+        within 30 h1 "grep -q '^State:.*T' /proc/\$(cat /tmp/$1.pid)/status" &&
+        h2 "$stop_xenstored" && h1 "kill -CONT \$(cat /tmp/$1.pid)" &&
+        within 60 owner_is 2 destination "$1" owner &&
+        owner_is 1 source "$1" committed && return
     cat "$RIG_DIR/1/$1.said"
     h2 "cat $RECORDS/destination/*.migration; ps -o pid,stat,comm"
     return 1
