@@ -74,6 +74,7 @@ struct fake_guest
     bool unpause_unknown; /* it starts, and the call does not know */
     bool resume_fails;
     bool gone;
+    bool crashed; /* gone, and there to be dumped */
 };
 
 void fake_guest_init(struct fake_guest *g, uint64_t nr_pfns, bool source);

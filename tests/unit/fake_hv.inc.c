@@ -155,6 +155,11 @@ static int fake_is_gone(struct xc_sr_hv *hv, bool *gone_r)
     return 0;
 }
 
+static bool fake_has_crashed(struct xc_sr_hv *hv)
+{
+    return guest_of(hv)->crashed;
+}
+
 static int fake_page_types(struct xc_sr_hv *hv, const uint64_t *pfns,
                            unsigned int nr, uint32_t *types_r)
 {
@@ -402,7 +407,7 @@ static int fake_page_in(struct xc_sr_hv *hv, const uint64_t *pfns,
     struct fake_guest *g = guest_of(hv);
     const uint8_t *from = contents;
 
-    if ( g->gone )
+    if ( g->gone && !g->crashed )
         return -ESRCH;
     for ( unsigned int i = 0; i < nr; i++ )
     {
@@ -453,6 +458,7 @@ static const struct xc_sr_hv_ops fake_ops = {
     .pause = fake_pause,
     .gone_fd = fake_gone_fd,
     .is_gone = fake_is_gone,
+    .has_crashed = fake_has_crashed,
     .page_types = fake_page_types,
     .map = fake_map,
     .unmap = fake_unmap,

@@ -122,6 +122,11 @@ int xc_sr__hv_is_gone(struct xc_sr_hv *hv, bool *gone_r)
     return rc ? rc : hv->ops->is_gone(hv, gone_r);
 }
 
+bool xc_sr__hv_has_crashed(struct xc_sr_hv *hv)
+{
+    return hv->ops->has_crashed && hv->ops->has_crashed(hv);
+}
+
 int xc_sr__hv_page_types(struct xc_sr_hv *hv, const uint64_t *pfns,
                          unsigned int nr, uint32_t *types_r)
 {

@@ -130,6 +130,9 @@ struct xc_sr_hv_ops
     /* Readable when the domain is gone or shut down; -1: none. */
     int (*gone_fd)(struct xc_sr_hv *hv);
     int (*is_gone)(struct xc_sr_hv *hv, bool *gone_r);
+    /* It is gone, and it is there to be looked at: somebody may want its
+     * memory, to dump it.  NULL: never. */
+    bool (*has_crashed)(struct xc_sr_hv *hv);
 
     /* ---- memory ---- */
     /* Type nibbles of pfns, types_r[i]; XTAB for a hole. */

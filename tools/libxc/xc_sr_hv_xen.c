@@ -228,8 +228,9 @@ static bool is_over(const xc_domaininfo_t *info)
             !has_stopped(info, SHUTDOWN_soft_reset));
 }
 
-bool xc_sr__xen_has_crashed(struct xen *x)
+bool xc_sr__xen_has_crashed(struct xc_sr_hv *hv)
 {
+    struct xen *x = xc_sr__xen_of(hv);
     xc_domaininfo_t info;
 
     return !xc_sr__xen_domain(x, x->domid, &info) &&
@@ -288,6 +289,7 @@ static const struct xc_sr_hv_ops xen_ops = {
     .pause = stop,
     .gone_fd = gone_fd,
     .is_gone = xc_sr__xen_is_gone,
+    .has_crashed = xc_sr__xen_has_crashed,
     .page_types = xc_sr__xen_page_types,
     .look_ahead = xc_sr__xen_look_ahead,
     .pinned = xc_sr__xen_pinned,

@@ -110,7 +110,7 @@ int xc_sr__xen_open_libraries(struct xen *x, const struct xc_sr_log *log);
 void xc_sr__xen_close_libraries(struct xen *x);
 int xc_sr__xen_is_gone(struct xc_sr_hv *hv, bool *gone_r);
 /* It is there, and its memory may be dumped. */
-bool xc_sr__xen_has_crashed(struct xen *x);
+bool xc_sr__xen_has_crashed(struct xc_sr_hv *hv);
 
 /* ---- xc_sr_hv_xen_map.c ---- */
 

@@ -339,8 +339,8 @@ int xc_sr__xen_paging_off(struct xc_sr_hv *hv)
 
 /*
  * Whoever dumps a guest maps its pages, and libxenforeignmemory waits for one
- * that is out, for ever.  Of a guest that has crashed they will not come any
- * more: they are zeroes.
+ * that is out, for ever.  Of a guest that has crashed and lost its connection
+ * they will not come any more: they are zeroes.
  */
 static void fill_crashed(struct xc_sr_hv *hv)
 {
@@ -379,7 +379,7 @@ void xc_sr__xen_ring_dispose(struct xc_sr_hv *hv)
     struct xen *x = xc_sr__xen_of(hv);
     bool gone = false;
 
-    if ( x->paging && is_short(x) && xc_sr__xen_has_crashed(x) )
+    if ( x->paging && is_short(x) && xc_sr__xen_has_crashed(hv) )
         fill_crashed(hv);
     if ( x->paging && !is_short(x) && xc_sr__xen_paging_off(hv) )
         xc_sr__debug(hv->log, "domain %u: paging stays on", x->domid);

@@ -112,6 +112,7 @@ struct xc_sr_receiver
     bool ended;        /* END came */
     bool eof;
     bool gone; /* the guest is gone: nothing is owed any more */
+    bool crash_said;
 
     uint64_t progress_at_us;
     uint64_t progress_bytes;
@@ -213,6 +214,8 @@ int xc_sr__receiver_ask(struct xc_sr_receiver *r, const uint64_t *pfns,
 int xc_sr__receiver_page_settled(struct xc_sr_receiver *r, uint64_t pfn);
 /* Notices a guest that was destroyed or shut down. */
 int xc_sr__receiver_check_gone(struct xc_sr_receiver *r);
+/* What comes is not to be relied upon any more: whether anybody wants it. */
+bool xc_sr__receiver_has_ended(struct xc_sr_receiver *r);
 /* A call of the seam failed with rc: 0 if that is because the guest is gone. */
 int xc_sr__receiver_unless_gone(struct xc_sr_receiver *r, int rc);
 

@@ -213,6 +213,36 @@ int xc_sr__receiver_unless_gone(struct xc_sr_receiver *r, int rc)
     return rc;
 }
 
+/* As long as pages come a guest that has crashed gets them: whoever dumps it
+ * wants to see them.  One that nobody keeps is destroyed, and then gone. */
+static bool may_be_dumped(struct xc_sr_receiver *r)
+{
+    if ( !r->ran || r->missing.count == 0 || r->parked || r->conn_lost ||
+         r->eof || r->ended || !xc_sr__hv_has_crashed(r->hv) )
+        return false;
+    if ( !r->crash_said )
+        xc_sr__info(r->log,
+                    "domain %u has crashed: %llu pages of it still come, for "
+                    "whoever dumps it",
+                    r->hv->info.domid, (unsigned long long)r->missing.count);
+    r->crash_said = true;
+    return true;
+}
+
+/* It may have ended in the moment that the connection did. */
+bool xc_sr__receiver_has_ended(struct xc_sr_receiver *r)
+{
+    bool before = r->conn_lost;
+
+    if ( !r->ran || r->gone || r->missing.count == 0 )
+        return false;
+    r->conn_lost = true;
+    if ( !xc_sr__receiver_check_gone(r) && r->gone )
+        return true;
+    r->conn_lost = before;
+    return false;
+}
+
 int xc_sr__receiver_check_gone(struct xc_sr_receiver *r)
 {
     bool gone = false;
@@ -221,7 +251,7 @@ int xc_sr__receiver_check_gone(struct xc_sr_receiver *r)
     if ( rc )
         return xc_sr__receiver_fail(r, rc, "cannot ask after the guest: %s",
                                     strerror(-rc));
-    if ( !gone )
+    if ( !gone || may_be_dumped(r) )
         return 0;
     if ( !r->ran && !r->unpausing )
         return xc_sr__receiver_fail(r, -ESRCH,

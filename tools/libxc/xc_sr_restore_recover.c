@@ -309,7 +309,7 @@ int xc_sr__receiver_recover(struct xc_sr_receiver *r)
     do
     {
         lose(r);
-        rc = wait_connection(r, deadline_us);
+        rc = xc_sr__receiver_has_ended(r) ? 0 : wait_connection(r, deadline_us);
         if ( rc || r->gone )
             break;
         rc = shake_hands(r);
@@ -342,9 +342,11 @@ int xc_sr__receiver_through_losses(struct xc_sr_receiver *r,
 {
     int rc = step(r);
 
-    while ( rc && xc_sr__receiver_may_recover(r) )
+    /* Nobody waits for another connection for the sake of a dump. */
+    while ( rc &&
+            (xc_sr__receiver_has_ended(r) || xc_sr__receiver_may_recover(r)) )
     {
-        rc = xc_sr__receiver_recover(r);
+        rc = r->gone ? 0 : xc_sr__receiver_recover(r);
         if ( !rc )
             rc = step(r);
     }

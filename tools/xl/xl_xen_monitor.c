@@ -29,6 +29,7 @@
 #include <libxl_event.h>
 
 #include "xl_transport.h"
+#include "xl_xen_record.h"
 
 /* The descriptor on which the monitor says that it watches. */
 #define READY_FD         3
@@ -37,6 +38,8 @@
 #define READY_TIMEOUT_US UINT64_C(30000000)
 #define LOCK_TIMEOUT_US  UINT64_C(600000000)
 #define DUMP_DIR         "/var/lib/xen/dump"
+/* For the pages of a large guest over a slow link. */
+#define DUMP_TIMEOUT_US  UINT64_C(3600000000)
 
 struct monitor
 {
@@ -207,6 +210,37 @@ static int wait_for_pages(struct monitor *m)
     return rc;
 }
 
+/* What is missing would be waited for, for ever. */
+static bool is_whole(const struct monitor *m, const char *uuid)
+{
+    if ( !xl_xen_pages_missing(uuid, m->domid) )
+        return true;
+    note("pages of it are missing and nobody brings them: it is not dumped");
+    return false;
+}
+
+/*
+ * A dump ends after as many pages as there were when it began, so it waits for
+ * those that are still on their way.  A receiver that has lost its connection
+ * gives them up.
+ */
+static void dump_when_whole(struct monitor *m)
+{
+    const struct timespec pause = { .tv_nsec = 200000000 };
+    uint64_t deadline_us = xl_now_us() + DUMP_TIMEOUT_US;
+    char uuid[XL_XEN_UUID_LEN];
+
+    xl_xen_uuid_text(&m->config.c_info.uuid, uuid);
+    if ( xl_xen_pages_missing(uuid, m->domid) )
+        note("pages of it are on their way; its memory is dumped when they "
+             "are here");
+    while ( xl_xen_pages_missing(uuid, m->domid) &&
+            xl_xen_record_is_held(uuid, false) && xl_now_us() < deadline_us )
+        (void)nanosleep(&pause, NULL);
+    if ( is_whole(m, uuid) )
+        dump_core(m);
+}
+
 static int soft_reset(struct monitor *m)
 {
     int lock_fd = -1, rc = wait_for_pages(m);
@@ -238,7 +272,7 @@ static int act(struct monitor *m, libxl_action_on_shutdown action,
         return 0;
     if ( action == LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_DESTROY ||
          action == LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_RESTART )
-        dump_core(m);
+        dump_when_whole(m);
     if ( *again_r && reload_config(m) )
         note("its configuration cannot be read again; going on with the last");
     if ( action == LIBXL_ACTION_ON_SHUTDOWN_SOFT_RESET )
