@@ -261,6 +261,10 @@ START_TEST(one_that_was_killed_before_it_was_synced_counts)
     ck_assert_uint_eq(r.epoch, 3);
     ck_assert(xl_journal_is_abandoned(&r));
     ck_assert(!xl_journal_is_settled(&r));
+    /* What it could not finish goes along. */
+    write_file("g.migration.new", "x", 1);
+    ck_assert_int_eq(xl_journal_remove(&j), 0);
+    ck_assert_uint_eq(files_in_dir(), 0);
     xl_journal_close(&j);
 }
 END_TEST

@@ -215,6 +215,18 @@ START_TEST(a_limit_that_is_lifted_is_recorded)
 }
 END_TEST
 
+/* It may be handed over, and nobody may be told otherwise. */
+START_TEST(what_is_not_recorded_is_not_promised)
+{
+    struct xl_xen_receiver *r = new_receiver(true);
+
+    r->result.engine.owner = XC_SR_OWNER_OWNER;
+    ck_assert_int_eq(xl_xen_receiver_finish(r, -EIO), XL_EXIT_UNKNOWN);
+    ck_assert_int_eq(recorded().owner, XC_SR_OWNER_OWNER);
+    end_receiver(r);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("xl_xen_takeover");
@@ -228,6 +240,7 @@ int main(void)
     tcase_add_test(tc, what_fails_once_does_not_lose_a_guest);
     tcase_add_loop_test(tc, a_pause_for_want_of_a_connection_is_recorded, 0, 2);
     tcase_add_test(tc, a_limit_that_is_lifted_is_recorded);
+    tcase_add_test(tc, what_is_not_recorded_is_not_promised);
     suite_add_tcase(s, tc);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);

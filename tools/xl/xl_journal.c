@@ -232,6 +232,11 @@ int xl_journal_put(void *ctx, enum xc_sr_owner owner, const uint8_t session[16],
 
 int xl_journal_remove(struct xl_journal *journal)
 {
+    char temporary[XL_JOURNAL_NAME_LEN + 8];
+
+    /* Of a process that was killed in put(). */
+    name_beside(journal, temporary);
+    unlinkat(journal->dir_fd, temporary, 0);
     if ( unlinkat(journal->dir_fd, journal->file, 0) && errno != ENOENT )
         return -errno;
     return 0;

@@ -462,6 +462,18 @@ static int finish_missing(struct xl_xen_receiver *r)
     return XL_EXIT_UNKNOWN;
 }
 
+/* It is not promised to be gone, nor is it. */
+static int finish_not_started(const struct xl_xen_receiver *r)
+{
+    xl_error("`%s` could not be started here, and that it never ran could not "
+             "be recorded: %s",
+             r->name, r->result.engine.why);
+    xl_error("it is kept as %s, paused; `xl migrate-recover %s HOST` at its "
+             "source settles it",
+             r->incoming, r->name);
+    return XL_EXIT_UNKNOWN;
+}
+
 int xl_xen_receiver_finish(struct xl_xen_receiver *r, int rc)
 {
     const struct xc_sr_restore_result *engine = &r->result.engine;
@@ -479,6 +491,8 @@ int xl_xen_receiver_finish(struct xl_xen_receiver *r, int rc)
     }
     if ( engine->owner == XC_SR_OWNER_OWNER && engine->ran )
         return engine->whole ? finish_unrecorded(r) : finish_missing(r);
+    if ( engine->owner == XC_SR_OWNER_OWNER )
+        return finish_not_started(r);
     if ( r->result.not_destroyed )
         xl_error("cannot remove %s: %s; `xl destroy %s` does", r->incoming,
                  xl_xen_complaint(), r->incoming);
