@@ -14,6 +14,7 @@
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -110,6 +111,27 @@ static void to_host(char kind, const char *data, size_t length)
         sends_input = false;
 }
 
+/* The host's terminal is as large as ours, whenever that changes. */
+static volatile sig_atomic_t resized;
+static void on_resize(int number)
+{
+    (void)number;
+    resized = 1;
+}
+
+static void tell_size(void)
+{
+    struct winsize size;
+    char line[64];
+    int n;
+
+    resized = 0;
+    if ( ioctl(0, TIOCGWINSZ, &size) )
+        return;
+    n = snprintf(line, sizeof(line), "W %d %d\n", size.ws_row, size.ws_col);
+    rig_write(sock, line, n);
+}
+
 /* Our own input; a terminal's escape character ends everything. */
 static void take_input(void)
 {
@@ -138,6 +160,8 @@ static void more(void)
 
         if ( left <= 0 )
             exit(LATE);
+        if ( resized )
+            tell_size();
         p[1].fd = sends_input ? 0 : -1;
         if ( poll(p, 2, left > 1000 ? 1000 : left) <= 0 )
             continue;
@@ -200,10 +224,7 @@ static void restore_tty(void)
 
 static void prepare_tty(void)
 {
-    struct winsize size;
     struct termios raw;
-    char line[64];
-    int n;
 
     if ( tcgetattr(0, &saved) )
         return;
@@ -211,10 +232,10 @@ static void prepare_tty(void)
     raw = saved;
     cfmakeraw(&raw);
     tcsetattr(0, TCSANOW, &raw);
-    if ( is_raw || ioctl(0, TIOCGWINSZ, &size) )
+    if ( is_raw )
         return;
-    n = snprintf(line, sizeof(line), "W %d %d\n", size.ws_row, size.ws_col);
-    rig_write(sock, line, n);
+    signal(SIGWINCH, on_resize);
+    tell_size();
 }
 
 static void send_run(const char *nonce, int flags, const char *script)

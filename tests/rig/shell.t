@@ -134,6 +134,20 @@ check "nobody was asked" eval '! grep -a "c1 c2" "$screen"'
 asks() { types '\n'; shows 'rig (1 2 c1 c2 q)>'; }
 leaves() { : >"$screen"; types '\035'; shows 'rig (1 2 c1 c2 q)>'; }
 
+# From another terminal meanwhile; the reader keeps the fifo open.
+another_way()
+{
+    local said
+    mkfifo "$TMPDIR/other.keys" && exec 6<>"$TMPDIR/other.keys" || return
+    printf 'echo $((60 + 1))-$(hostname)\nexit 7\n' >&6
+    said=$(timeout 60 tests/rig/terminal "$TMPDIR/other" \
+        tests/rig/shell "$(grep shell "$TMPDIR/directories")" 2 <&6)
+    exec 6>&-
+    echo "$said"
+    cat -v "$TMPDIR/other"
+    [ "$said" = "status=7 echo=on" ] && grep -qa '^61-xen2' "$TMPDIR/other"
+}
+
 sits_down dumb env -u MAKEFLAGS -u MAKELEVEL \
     make --no-print-directory rig-shell BUILD="${BUILD#"$TOP"/}"
 check "make rig-shell asks where to go" shows 'rig (1 2 c1 c2 q)>' 150 ||
@@ -147,6 +161,7 @@ types '\003'
 check "control-C ends what runs there" answers 'echo $((40 + 4))-$?' 44-130
 check "the other can take guests of this one" answers \
     '/usr/local/libexec/xen-postcopy/bin/xl postcopy-check xen2; echo =$?=' '=0='
+check "tests/rig/shell is one more way in" another_way
 check "it is left" leaves
 types '2\n'
 check "a shell on the second" answers 'echo $((40 + 3))-$(hostname)' 43-xen2
@@ -161,6 +176,14 @@ check "the second's console" answers '\necho $((40 + 5))-$(hostname)' 45-xen2
 check "it is left" leaves
 types 'q\n'
 check "leaving ends both hosts, and leaves nothing" ends 0
+
+sits_down dumb tests/rig/visit -b "$BUILD"
+check "once more" shows 'rig (1 2 c1 c2 q)>' 150 || exit 1
+check "there are hosts" has_hosts
+types '1\n'
+check "a shell on the first" answers 'echo $((40 + 6))-$(hostname)' 46-xen1
+pkill -TERM -P "$session"
+check "SIGTERM ends it there too; the terminal is as it was" ends 143
 
 # ---- all at once ------------------------------------------------------------
 
