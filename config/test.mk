@@ -155,7 +155,7 @@ check-rig: RIG_LIMIT := 300
 check-rig-ci: SUITE := ci
 check-rig-ci: RIG_LIMIT := 600
 check-rig-full: SUITE := full
-check-rig-full: RIG_LIMIT := 7200
+check-rig-full: RIG_LIMIT := 10800
 RIG_TESTS_smoke := tests/rig/deb.t
 RIG_TESTS_full  := tests/rig/deb.t tests/rig/shell.t
 check-rig check-rig-ci check-rig-full:
