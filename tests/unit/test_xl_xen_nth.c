@@ -8,8 +8,8 @@
  * on until a whole move has passed without meeting the failure; over pre-copy,
  * post-copy and version 2, a connection that is cut and recovered, and
  * receivers that die and are replaced.  After each of them the guest runs once,
- * or is kept and brought back by the command that the message names; nothing
- * is left, leaked, or waited for.
+ * or is kept and brought back by the command that the message names; somebody
+ * says what it was that failed; nothing is left, leaked, or waited for.
  */
 #include <check.h>
 #include <stdlib.h>
@@ -95,7 +95,40 @@ static void arm(unsigned int nth)
     world->nth = nth;
 }
 
-#define RECOVER "migrate-recover -q g there"
+static pid_t waiting; /* with the guest, for a connection; 0: nobody does */
+static pid_t recovering;
+
+/* It has ended, or has become the one that waits. */
+static bool has_recovered(void)
+{
+    siginfo_t info = { .si_pid = 0 };
+
+    return (!waiting && atomic_load(&world->hosts[HERE].lost)) ||
+           (!waitid(P_PID, (id_t)recovering, &info,
+                    WEXITED | WNOHANG | WNOWAIT) &&
+            info.si_pid);
+}
+
+/* `migrate-recover`, and its exit status. */
+static int recover(unsigned int nth)
+{
+    int status;
+
+    arm(nth);
+    atomic_store(&world->hosts[HERE].lost, false);
+    recovering = start_xl(HERE, "migrate-recover -q g there");
+    wait_until(has_recovered);
+    if ( !waiting && atomic_load(&world->hosts[HERE].lost) )
+    {
+        waiting = recovering;
+        return XL_EXIT_UNKNOWN;
+    }
+    status = wait_xl(recovering);
+    /* Who has waited has the last word. */
+    if ( waiting && status == XL_EXIT_DONE )
+        MUST(wait_xl(waiting) == XL_EXIT_DONE);
+    return status;
+}
 
 /* The exit status of the command that something is made to fail in. */
 static int run_move(void)
@@ -108,6 +141,7 @@ static int run_move(void)
     snprintf(line, sizeof(line),
              "migrate --postcopy=require --progress=none %s g there",
              moves[order.move].line);
+    waiting = 0;
     world->plan = plan;
     if ( !plan )
         arm(order.nth);
@@ -122,12 +156,9 @@ static int run_move(void)
         return status;
     }
     MUST(plan == CUT_RUNNING || status == XL_EXIT_UNKNOWN);
-    arm(order.nth);
-    status = xl(HERE, RECOVER);
-    /* Who has waited has the last word. */
-    if ( plan == CUT_RUNNING && status == XL_EXIT_DONE )
-        MUST(wait_xl(pid) == XL_EXIT_DONE);
-    return status;
+    if ( plan == CUT_RUNNING )
+        waiting = pid;
+    return recover(order.nth);
 }
 
 /* 0: all of it is there, 4: nobody can tell, 1: it is here; or, of a command
@@ -151,9 +182,20 @@ static void assert_status(int status)
     }
     else
     {
-        MUST(is_running(HERE) || says("still suspended here"));
+        MUST(is_running(HERE) || says("`xl migrate-resume g` tries again"));
         MUST(!to || says("cannot remove"));
     }
+}
+
+/* Of something that failed, somebody says what it was. */
+static void assert_says_why(int status)
+{
+    if ( !world->refused[0] || status == XL_EXIT_DONE )
+        return;
+    if ( order.what == LIBXL_CALL )
+        MUST(says(world->refused) || (order.for_good && says(" has failed")));
+    else
+        MUST(says(order.what == XENSTORE ? "xenstore" : "libxl"));
 }
 
 /* What the messages say is to be done, now that nothing fails. */
@@ -163,7 +205,7 @@ static void put_right(int status)
 
     arm(0);
     if ( moves[order.move].plan && status != XL_EXIT_DONE )
-        MUST(xl(HERE, RECOVER) == XL_EXIT_DONE);
+        MUST(recover(0) == XL_EXIT_DONE);
     else if ( status == XL_EXIT_UNKNOWN && order.move == VERSION_2 )
     {
         /* Which is stock's at its end: nobody but the operator can tell. */
@@ -173,7 +215,7 @@ static void put_right(int status)
         MUST(xl(HERE, "migrate-resume g") == XL_EXIT_DONE);
     }
     else if ( status == XL_EXIT_UNKNOWN )
-        MUST(xl(HERE, RECOVER) != XL_EXIT_UNKNOWN);
+        MUST(recover(0) != XL_EXIT_UNKNOWN);
     else if ( status == XL_EXIT_FAILED && from && from->shutdown )
         MUST(xl(HERE, "migrate-resume g") == XL_EXIT_DONE);
 }
@@ -208,7 +250,7 @@ static void assert_watched(void)
     if ( !world->hosts[HERE].helper.suspended || move_kills() ||
          (order.what == LIBXL_CALL && order.host == at && world->refused[0]) )
         return;
-    MUST(atomic_load(&world->hosts[at].watchers));
+    MUST(atomic_load(&world->hosts[at].watchers) || says("no process watches"));
 }
 
 /* True if the failure was met. */
@@ -221,6 +263,7 @@ static bool try_move(void)
     status = run_move();
     met = order.nth && atomic_load(&world->used) >= order.nth;
     assert_status(status);
+    assert_says_why(status);
     MUST(met || status == XL_EXIT_DONE);
     put_right(status);
     assert_watched();

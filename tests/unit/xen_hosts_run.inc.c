@@ -248,14 +248,33 @@ static pid_t start_xl(int host, const char *line)
     _exit(127);
 }
 
+/* What was said on that host so far, in a buffer of its own. */
+static const char *said(int host)
+{
+    static char texts[NR_HOSTS][16384];
+    char file[100];
+    ssize_t n = 0;
+    int fd;
+
+    snprintf(file, sizeof(file), "%s/said.%d", world->dir, host);
+    fd = open(file, O_RDONLY | O_CLOEXEC);
+    if ( fd >= 0 )
+    {
+        n = read(fd, texts[host], sizeof(texts[host]) - 1);
+        close(fd);
+    }
+    texts[host][n > 0 ? n : 0] = '\0';
+    return texts[host];
+}
+
 /* Its exit status; fails the test if it does not end. */
 static int wait_xl(pid_t pid)
 {
     int status = -1;
 
     alarm(RUN_TIMEOUT_S);
-    ck_assert_msg(waitpid(pid, &status, 0) == pid, "process %d hangs",
-                  (int)pid);
+    ck_assert_msg(waitpid(pid, &status, 0) == pid, "process %d hangs: %s--\n%s",
+                  (int)pid, said(HERE), said(THERE));
     alarm(0);
     ck_assert_msg(WIFEXITED(status), "it ended by signal %d", status & 127);
     return WEXITSTATUS(status);
@@ -292,7 +311,8 @@ static void wait_until(bool (*holds)(void))
     while ( !holds() && !alarmed )
         usleep(500);
     alarm(0);
-    ck_assert_msg(!alarmed, "it never comes to it");
+    ck_assert_msg(!alarmed, "it never comes to it: %s--\n%s", said(HERE),
+                  said(THERE));
 }
 
 static bool no_receiver_works(void)
@@ -309,23 +329,4 @@ static bool both_have_lost(void)
 static int xl(int host, const char *line)
 {
     return wait_xl(start_xl(host, line));
-}
-
-/* What was said on that host so far, in a buffer of its own. */
-static const char *said(int host)
-{
-    static char texts[NR_HOSTS][16384];
-    char file[100];
-    ssize_t n = 0;
-    int fd;
-
-    snprintf(file, sizeof(file), "%s/said.%d", world->dir, host);
-    fd = open(file, O_RDONLY | O_CLOEXEC);
-    if ( fd >= 0 )
-    {
-        n = read(fd, texts[host], sizeof(texts[host]) - 1);
-        close(fd);
-    }
-    texts[host][n > 0 ? n : 0] = '\0';
-    return texts[host];
 }

@@ -157,8 +157,8 @@ static int prepare(void *ctx, bool *ready_r)
     if ( rc && rc == r->vifs_rc )
         return libxl_postcopy__line_fail(
             &r->line, rc,
-            "domain %u: its network cards cannot be told to copy what they "
-            "send: %s",
+            "domain %u: its network cards cannot be told in xenstore to copy "
+            "what they send: %s",
             r->line.domid, strerror(-rc));
     return rc;
 }
@@ -187,10 +187,13 @@ static int destroy(void *ctx)
 static int stream_failed(struct receiver *r, int rc)
 {
     const struct xc_sr_verify_fault *fault = &r->line.relay.frames.fault;
+    char which[24] = "";
 
+    /* There may be none yet. */
+    if ( r->line.domid != (uint32_t)INVALID_DOMID )
+        snprintf(which, sizeof(which), "domain %u: ", r->line.domid);
     return libxl_postcopy__line_fail(
-        &r->line, rc, "domain %u: libxl's records in the stream: %s",
-        r->line.domid,
+        &r->line, rc, "%slibxl's records in the stream: %s", which,
         fault->why[0]      ? fault->why
         : rc == -EPIPE     ? "the sender ended the stream early"
         : rc == -ECANCELED ? "libxl gave up"

@@ -68,6 +68,9 @@ const char *xl_xen_shim(char *buf, size_t len);
 /* What libxl has complained of first since reset; "" if of nothing. */
 const char *xl_xen_complaint(void);
 void xl_xen_complaint_reset(void);
+/* The same for the end of a line, " (libxl: ...)" or "", in buf. */
+#define XL_XEN_SAYS_LEN 440
+const char *xl_xen_libxl_says(char *buf, size_t len);
 
 /* By name or number.  0, or an exit status after one line. */
 int xl_xen_find(libxl_ctx *ctx, const char *wanted,

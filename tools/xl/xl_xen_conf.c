@@ -177,6 +177,7 @@ static int balloon_wait_s(uint64_t deadline_us)
 
 static int balloon(libxl_ctx *ctx, uint64_t need_kb, uint64_t deadline_us)
 {
+    const char *complaint = xl_xen_complaint();
     uint64_t free_kb = 0;
     bool in_time = true;
     int tries;
@@ -199,10 +200,11 @@ static int balloon(libxl_ctx *ctx, uint64_t need_kb, uint64_t deadline_us)
             break;
     }
     xl_error("the domain needs %llu MiB; only %llu MiB are free, and dom0 "
-             "gives back %s",
+             "gives back %s%s%s",
              (unsigned long long)(need_kb >> 10),
              (unsigned long long)(free_kb >> 10),
-             in_time ? "no more" : "too slowly (--timeout)");
+             in_time ? "no more" : "too slowly (--timeout)",
+             *complaint ? ": " : "", complaint);
     return -ENOMEM;
 }
 

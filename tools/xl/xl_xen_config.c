@@ -140,7 +140,8 @@ int xl_xen_config_get(libxl_ctx *ctx, const struct xl_migrate_args *args,
     *json_r = libxl_domain_config_to_json(ctx, config_r);
     if ( *json_r )
         return 0;
-    xl_error("libxl cannot write down the configuration of domain %u", domid);
+    xl_error("libxl cannot write down the configuration of domain %u: %s",
+             domid, xl_xen_complaint());
     return XL_EXIT_FAILED;
 }
 

@@ -47,6 +47,12 @@ void xl_xen_complaint_reset(void)
     complaint[0] = '\0';
 }
 
+const char *xl_xen_libxl_says(char *buf, size_t len)
+{
+    snprintf(buf, len, complaint[0] ? " (libxl: %s)" : "%s", complaint);
+    return buf;
+}
+
 /* "libxl_x.c:12:function:text" is for libxl's authors up to the text. */
 static const char *skip_origin(const char *text)
 {

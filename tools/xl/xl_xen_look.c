@@ -132,11 +132,15 @@ static int check_guest(struct xl_xen_migration *x)
 int xl_xen_migration_look_again(struct xl_xen_migration *x)
 {
     libxl_dominfo *info = &x->domain.info;
-    int status;
+    int status, rc;
 
     libxl_dominfo_dispose(info);
     libxl_dominfo_init(info);
-    if ( libxl_domain_info(x->ctx, info, x->domain.domid) )
+    xl_xen_complaint_reset();
+    rc = libxl_domain_info(x->ctx, info, x->domain.domid);
+    if ( rc && rc != ERROR_DOMAIN_NOTFOUND )
+        return xl_xen_cannot_ask(x->name);
+    if ( rc )
     {
         xl_error("`%s` is not here any more", x->name);
         return XL_EXIT_FAILED;

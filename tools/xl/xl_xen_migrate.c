@@ -319,8 +319,13 @@ static int finish_resumed(struct xl_xen_migration *x)
 {
     struct xl_migration *m = &x->m;
     const char *name = x->name;
+    char says[XL_XEN_SAYS_LEN];
     int status;
-    bool runs = make_itself_again(x);
+    bool runs;
+
+    (void)xl_xen_libxl_says(says, sizeof(says));
+    xl_xen_complaint_reset();
+    runs = make_itself_again(x);
 
     if ( runs )
         xl_xen_record_forget(&x->record);
@@ -329,11 +334,13 @@ static int finish_resumed(struct xl_xen_migration *x)
     if ( x->fall_back )
         return XL_EXIT_REFUSED;
     if ( runs )
-        xl_error("`%s` was not migrated: %s; it runs here", name, m->why);
+        xl_error("`%s` was not migrated: %s%s; it runs here", name, m->why,
+                 says);
     else
-        xl_error("`%s` was not migrated (%s); it is still suspended here, and "
-                 "resuming it failed (%s)",
-                 name, m->why, xl_xen_complaint());
+        xl_error("`%s` was not migrated (%s%s); it is still suspended here, "
+                 "and resuming it failed (%s); `xl migrate-resume %s` tries "
+                 "again",
+                 name, m->why, says, xl_xen_complaint(), name);
     return XL_EXIT_FAILED;
 }
 
@@ -393,6 +400,7 @@ static int migrate(struct xl_xen_migration *x)
         return status;
     xl_progress_init(&m->progress, m->args.progress, x->name);
     xl_output_never_waits();
+    xl_xen_complaint_reset();
     if ( greet(x) )
         m->result.owner = m->owner = XC_SR_OWNER_RESUMED;
     return xl_xen_migration_finish(x, m->why[0] ? -EIO : run(x));

@@ -477,6 +477,7 @@ static int finish_not_started(const struct xl_xen_receiver *r)
 int xl_xen_receiver_finish(struct xl_xen_receiver *r, int rc)
 {
     const struct xc_sr_restore_result *engine = &r->result.engine;
+    char says[XL_XEN_SAYS_LEN];
 
     if ( !rc && engine->plain )
         return finish_plain(r);
@@ -498,10 +499,9 @@ int xl_xen_receiver_finish(struct xl_xen_receiver *r, int rc)
                  xl_xen_complaint(), r->incoming);
     else
         settle_record(r, "never ran here and never will");
-    xl_error("`%s` was not taken in: %s", r->name,
-             engine->why[0]        ? engine->why
-             : *xl_xen_complaint() ? xl_xen_complaint()
-                                   : strerror(-rc));
+    xl_error("`%s` was not taken in: %s%s", r->name,
+             engine->why[0] ? engine->why : strerror(-rc),
+             xl_xen_libxl_says(says, sizeof(says)));
     return XL_EXIT_FAILED;
 }
 

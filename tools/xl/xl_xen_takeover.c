@@ -186,6 +186,7 @@ static int look(struct takeover *t, const char *uuid)
     char *name;
     int rc;
 
+    xl_xen_complaint_reset();
     rc = find_domain(r->ctx, uuid, recorded, &r->domid, &paused);
     if ( !rc && recorded && r->domid != recorded )
     {
@@ -198,13 +199,13 @@ static int look(struct takeover *t, const char *uuid)
     name = rc ? NULL : libxl_domid_to_name(r->ctx, r->domid);
     if ( !rc && !name )
         rc = -EIO;
+    if ( rc == -ESRCH )
+        xl_error("the guest of %s does not run here any more", uuid);
+    else if ( rc )
+        xl_error("cannot look for the guest of %s: %s", uuid,
+                 xl_xen_complaint());
     if ( rc )
-    {
-        xl_error(rc == -ESRCH ? "the guest of %s does not run here any more"
-                              : "cannot look for the guest of %s",
-                 uuid);
         return rc;
-    }
     t->incoming = take_name(r, name);
     t->paused = paused && (t->incoming || t->how->record->paused);
     free(name);
