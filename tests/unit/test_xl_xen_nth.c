@@ -192,6 +192,8 @@ static void assert_says_why(int status)
 {
     if ( !world->refused[0] || status == XL_EXIT_DONE )
         return;
+    /* It is there. */
+    MUST(!says("No such process"));
     if ( order.what == LIBXL_CALL )
         MUST(says(world->refused) || (order.for_good && says(" has failed")));
     else

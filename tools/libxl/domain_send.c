@@ -47,16 +47,15 @@ int libxl_postcopy_resume(libxl_ctx *ctx, uint32_t domid)
 {
     libxl_dominfo info;
     bool suspended;
+    int rc;
 
     libxl_dominfo_init(&info);
-    if ( libxl_domain_info(ctx, &info, domid) )
-    {
-        libxl_dominfo_dispose(&info);
-        return -ESRCH;
-    }
+    rc = libxl_domain_info(ctx, &info, domid);
     suspended =
         info.shutdown && info.shutdown_reason == LIBXL_SHUTDOWN_REASON_SUSPEND;
     libxl_dominfo_dispose(&info);
+    if ( rc )
+        return rc == ERROR_DOMAIN_NOTFOUND ? -ESRCH : -EIO;
     if ( !suspended )
         return 0;
     return libxl_domain_resume(ctx, domid, 1, NULL) ? -EIO : 0;

@@ -126,6 +126,7 @@ int libxl_postcopy_send(libxl_ctx *ctx,
 /*
  * libxl_domain_resume() for a guest that is suspended, and nothing for one
  * that runs.  send() does it by itself where its owner says RESUMED.
+ * -ESRCH: there is no such domain; -EIO: libxl could not.
  */
 int libxl_postcopy_resume(libxl_ctx *ctx, uint32_t domid);
 
