@@ -95,6 +95,17 @@ static void arm(unsigned int nth)
     world->nth = nth;
 }
 
+static bool no_receiver_works(void)
+{
+    return !atomic_load(&world->receivers);
+}
+
+static bool both_have_lost(void)
+{
+    return atomic_load(&world->hosts[HERE].lost) &&
+           atomic_load(&world->hosts[THERE].lost);
+}
+
 static pid_t waiting; /* with the guest, for a connection; 0: nobody does */
 static pid_t recovering;
 
@@ -305,6 +316,14 @@ START_TEST(every_answer_fails)
 END_TEST
 
 /* ---- What is asked besides ------------------------------------------------------ */
+
+static void forget_words(int host)
+{
+    char file[100];
+
+    snprintf(file, sizeof(file), "%s/said.%d", world->dir, host);
+    ck_assert_int_eq(truncate(file, 0), 0);
+}
 
 /* Another guest has the name there: which is found before ours is touched. */
 START_TEST(a_name_that_is_taken_is_found)

@@ -68,7 +68,9 @@ struct host
     uint32_t next_domid;
     struct host_node nodes[HOST_NODES];
     uint64_t free_kb;     /* memory */
-    atomic_uint watchers; /* of domains, that wait for their end */
+    atomic_uint monitors; /* processes */
+    atomic_uint watchers; /* those of them that wait for a guest's end */
+    int action;           /* in configurations: what is to be done then */
     atomic_bool lost;     /* a process of it has seen the connection break */
     bool has_guest;       /* what follows is a guest's */
     bool missing[HOST_PFNS], populated[HOST_PFNS], present[HOST_PFNS];
@@ -101,6 +103,7 @@ struct world
     enum plan plan;
     pid_t carrier;
     atomic_uint receivers; /* that are at work */
+    atomic_uint others;    /* commands, but for monitors */
     /* What is to fail, and what has. */
     int order_host;
     enum what order_what;

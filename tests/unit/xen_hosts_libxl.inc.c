@@ -409,6 +409,9 @@ static void fill_config(libxl_domain_config *config, const char *name,
     config->c_info.name = strdup(name);
     memcpy(libxl_uuid_bytearray(&config->c_info.uuid), uuid, 16);
     libxl_domain_build_info_init_type(&config->b_info, LIBXL_DOMAIN_TYPE_PVH);
+    config->on_poweroff = config->on_reboot = config->on_crash =
+        config->on_watchdog = config->on_soft_reset =
+            (libxl_action_on_shutdown)me()->action;
 }
 
 int libxl_retrieve_domain_configuration(libxl_ctx *ctx, uint32_t domid,

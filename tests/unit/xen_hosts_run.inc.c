@@ -100,7 +100,7 @@ static int be_a_host(int argc, char **argv)
     const struct xl_global global = { .local_dir = NULL };
     const char *host = getenv("XP_HOST");
     const struct xl_command *command;
-    bool receives;
+    atomic_uint *counted;
     int status = 2;
 
     attach(getenv("XP_WORLD"));
@@ -112,13 +112,13 @@ static int be_a_host(int argc, char **argv)
     if ( !strcmp(argv[1], "carrier") )
         return argc == 4 ? run_carrier(argv[3]) : status;
     command = xl_command_find_xen(argv[1]);
-    receives = !strcmp(argv[1], "migrate-receive");
-    if ( receives )
-        atomic_fetch_add(&world->receivers, 1);
+    counted = !strcmp(argv[1], "migrate-receive")    ? &world->receivers
+              : !strcmp(argv[1], "postcopy-monitor") ? &me()->monitors
+                                                     : &world->others;
+    atomic_fetch_add(counted, 1);
     if ( command )
         status = command->run(&global, argc - 1, argv + 1);
-    if ( receives )
-        atomic_fetch_sub(&world->receivers, 1);
+    atomic_fetch_sub(counted, 1);
     atomic_fetch_add(&world->leaks, (unsigned int)abs(objects));
     return status;
 }
@@ -295,14 +295,6 @@ static void wait_all(void)
     atomic_store(&world->over, false);
 }
 
-static void forget_words(int host)
-{
-    char file[100];
-
-    snprintf(file, sizeof(file), "%s/said.%d", world->dir, host);
-    ck_assert_int_eq(truncate(file, 0), 0);
-}
-
 /* Until a condition holds that other processes bring about. */
 static void wait_until(bool (*holds)(void))
 {
@@ -313,17 +305,6 @@ static void wait_until(bool (*holds)(void))
     alarm(0);
     ck_assert_msg(!alarmed, "it never comes to it: %s--\n%s", said(HERE),
                   said(THERE));
-}
-
-static bool no_receiver_works(void)
-{
-    return !atomic_load(&world->receivers);
-}
-
-static bool both_have_lost(void)
-{
-    return atomic_load(&world->hosts[HERE].lost) &&
-           atomic_load(&world->hosts[THERE].lost);
 }
 
 static int xl(int host, const char *line)
