@@ -56,9 +56,14 @@ static void publish(struct xl_xen_receiver *r)
     if ( record->lock_fd < 0 &&
          xl_xen_record_open(record, uuid, rc ? uuid : known.name, false) )
         return;
-    if ( !rc && record->store )
-        xl_xen_store_set(record->store, "owner", "%s",
-                         xc_sr_owner_name(known.owner));
+    if ( rc || !record->store )
+        return;
+    xl_xen_store_set(record->store, "owner", "%s",
+                     xc_sr_owner_name(known.owner));
+    /* The dead one's last phase is no news of anybody's. */
+    if ( known.owner == XC_SR_OWNER_LOST )
+        xl_xen_store_set(record->store, "phase", "%s",
+                         xc_sr_phase_name(XC_SR_PHASE_FAILED));
 }
 
 static bool is_held(void *ctx)
