@@ -376,6 +376,41 @@ START_TEST(who_asks_how_far_it_is_hears_that_libxl_failed)
 }
 END_TEST
 
+/* Left by a receiver that was killed: removed, or somebody says why not. */
+START_TEST(what_is_half_built_is_removed)
+{
+    uint8_t uuid[16];
+    bool met;
+    int status;
+
+    order.move = POSTCOPY;
+    order.what = LIBXL_CALL;
+    order.host = THERE;
+    order.for_good = _i;
+    guest_uuid(uuid);
+    open_hosts();
+    do
+    {
+        order.nth++;
+        reset_hosts();
+        add_domain(THERE, "g--incoming", uuid);
+        arm(order.nth);
+        status = xl(THERE, "migrate-abort g");
+        met = world->refused[0];
+        if ( status == XL_EXIT_DONE )
+            MUST(!guest_on(THERE));
+        else
+            MUST(status == XL_EXIT_FAILED && met && guest_on(THERE) &&
+                 says(" has failed"));
+        MUST(is_running(HERE) && !atomic_load(&world->leaks));
+        wait_all();
+        forget_files();
+    } while ( met );
+    MUST(status == XL_EXIT_DONE && order.nth > 4);
+    close_hosts();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s;
@@ -391,6 +426,7 @@ int main(int argc, char **argv)
     tcase_set_timeout(tc, 400);
     tcase_add_loop_test(tc, every_answer_fails, 0, NR_MOVES * NR_WHATS * 4);
     tcase_add_test(tc, a_name_that_is_taken_is_found);
+    tcase_add_loop_test(tc, what_is_half_built_is_removed, 0, 2);
     tcase_add_test(tc, who_asks_how_far_it_is_hears_that_libxl_failed);
     suite_add_tcase(s, tc);
     r = srunner_create(s);
