@@ -46,6 +46,8 @@ no_receiver()
     end
 }
 
+none_runs() { ! pgrep -f "^$1" >/dev/null; }
+
 create_guest "$A" g 16 2 random
 
 no_receiver "a command that does nothing" 'receiver|close|end|ready' 'exit 0'
@@ -61,6 +63,23 @@ expect "nothing listens" wait_until 10 grep -qs . "/proc/$MIG_PID/comm"
 kill -INT "$MIG_PID"
 await "$MIG_PID" 15
 expect "exit code is $RC" [ "$RC" = 130 -o "$RC" = 1 ]
+assert_stayed "$A" "$B" g
+end
+
+# What is started is not itself yet, and must not take the signal for ours.
+begin "instead of a receiver: silence, and SIGINT as soon as it is there"
+for try in $(seq 30); do
+    migrate_bg "$A" "exec sleep 50.$$" g -s '' $P1
+    # No rest in between: what is looked for lasts less than a millisecond.
+    end=$((SECONDS + 10)) child=''
+    until [ "$child" ] || [ "$SECONDS" -ge "$end" ]; do
+        read -r child <"/proc/$MIG_PID/task/$MIG_PID/children"
+    done 2>/dev/null
+    kill -INT "$MIG_PID"
+    await "$MIG_PID" 15
+    expect "try $try: exit code is $RC" [ "$RC" = 130 -o "$RC" = 1 ]
+done
+expect "it still runs" wait_until 10 none_runs "sleep 50.$$"
 assert_stayed "$A" "$B" g
 end
 

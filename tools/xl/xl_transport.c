@@ -89,11 +89,22 @@ static void exec_receiver(const char *dir,
     execv("/proc/self/exe", (char *const *)argv);
 }
 
-/* In the child: never returns. */
+/* As exec will do: until then our handler would take a signal that is meant for
+ * the child, and write of it to our own pipe. */
+static void forget_handler(int number)
+{
+    struct sigaction now;
+
+    if ( !sigaction(number, NULL, &now) && now.sa_handler != SIG_IGN )
+        signal(number, SIG_DFL);
+}
+
+/* In the child, where all signals wait: never returns. */
 static void run_child(const struct xl_target *target,
                       const struct xl_receiver_options *options,
-                      const int fds[2])
+                      const int fds[2], const sigset_t *mask)
 {
+    forget_handler(SIGTERM);
     signal(SIGPIPE, SIG_DFL);
     /* Ctrl-C, ctrl-\, or the end of the terminal, reaches every process of it;
      * what it means is our decision, and an ssh that died of it could not carry
@@ -101,6 +112,7 @@ static void run_child(const struct xl_target *target,
     signal(SIGINT, SIG_IGN);
     signal(SIGQUIT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    sigprocmask(SIG_SETMASK, mask, NULL);
     if ( dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 )
         _exit(126);
     if ( target->command )
@@ -155,19 +167,23 @@ int xl_child_start(const struct xl_target *target,
 {
     struct xl_child child = { .pid = 0 };
     int in[2], out[2], rc = make_channel(in, out);
+    sigset_t all, before;
     pid_t pid;
 
     if ( rc )
         return rc;
     look_at_terminal(&child);
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
     pid = fork();
     if ( pid == 0 )
     {
         const int fds[2] = { in[1], out[1] };
 
-        run_child(target, options, fds);
+        run_child(target, options, fds, &before);
     }
     rc = pid < 0 ? -errno : 0;
+    sigprocmask(SIG_SETMASK, &before, NULL);
     close(in[1]);
     close(out[1]);
     if ( rc )
