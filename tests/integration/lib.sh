@@ -98,12 +98,17 @@ need_craft()
         bail "craft.c does not build: $(head -n 3 "$T/craft.log")"
 }
 
-# left_out: every other turn, where there is little time (XP_BRIEF=1, check-asan).
+# left_out: every other turn, where there is little time (XP_BRIEF=1, check-asan),
+# and of the same run, without sanitizers, what was not (XP_HALF=1, check).
 nr_turns=0
 left_out()
 {
     nr_turns=$((nr_turns + 1))
-    [ "${XP_BRIEF:-}" ] && [ $((nr_turns % 2)) = 0 ]
+    if [ "${XP_BRIEF:-}" ]; then
+        [ $((nr_turns % 2)) = 0 ]
+    else
+        [ "${XP_HALF:-}" ] && [ $((nr_turns % 2)) = 1 ]
+    fi
 }
 
 # ---- Cases ----------------------------------------------------------------------
