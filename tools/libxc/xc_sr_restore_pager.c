@@ -229,21 +229,7 @@ static bool may_be_dumped(struct xc_sr_receiver *r)
     return true;
 }
 
-/* It may have ended in the moment that the connection did. */
-bool xc_sr__receiver_has_ended(struct xc_sr_receiver *r)
-{
-    bool before = r->conn_lost;
-
-    if ( !r->ran || r->gone || r->missing.count == 0 )
-        return false;
-    r->conn_lost = true;
-    if ( !xc_sr__receiver_check_gone(r) && r->gone )
-        return true;
-    r->conn_lost = before;
-    return false;
-}
-
-int xc_sr__receiver_check_gone(struct xc_sr_receiver *r)
+static int look(struct xc_sr_receiver *r, bool pages_come)
 {
     bool gone = false;
     int rc = xc_sr__hv_is_gone(r->hv, &gone);
@@ -251,7 +237,7 @@ int xc_sr__receiver_check_gone(struct xc_sr_receiver *r)
     if ( rc )
         return xc_sr__receiver_fail(r, rc, "cannot ask after the guest: %s",
                                     strerror(-rc));
-    if ( !gone || may_be_dumped(r) )
+    if ( !gone || (pages_come && may_be_dumped(r)) )
         return 0;
     if ( !r->ran && !r->unpausing )
         return xc_sr__receiver_fail(r, -ESRCH,
@@ -267,4 +253,19 @@ int xc_sr__receiver_check_gone(struct xc_sr_receiver *r)
     xc_sr__pageset_clear(&r->requested);
     r->nr_waiters = 0;
     return 0;
+}
+
+int xc_sr__receiver_check_gone(struct xc_sr_receiver *r)
+{
+    return look(r, true);
+}
+
+/* It may have ended in the moment that the connection did. */
+bool xc_sr__receiver_has_ended(struct xc_sr_receiver *r)
+{
+    if ( !r->ran || r->gone || r->missing.count == 0 || look(r, false) ||
+         !r->gone )
+        return false;
+    r->conn_lost = true;
+    return true;
 }
