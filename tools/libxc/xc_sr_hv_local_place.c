@@ -276,20 +276,20 @@ static bool complete(const struct local *l, uint64_t block)
     return l->place->filled[block] == block_pages(l, block);
 }
 
+/* The kernel wakes who waits in a block that is opened before its touches stop
+ * being trapped, and who is quick is trapped once more: only a wake helps. */
 int xc_sr__local_place_show(struct local *l, uint64_t pfn)
 {
     struct uffdio_continue c = {
         .range = { .start = l->guest_base + (pfn << XC_SR_PAGE_SHIFT),
                    .len = XC_SR_PAGE_SIZE },
     };
+    bool open = l->place->open[pfn >> BLOCK_SHIFT];
     unsigned int tries = 0;
-    int rc;
+    int rc = open ? -EEXIST : -EAGAIN;
 
-    if ( l->place->open[pfn >> BLOCK_SHIFT] )
-        return 0;
-    do
+    while ( rc == -EAGAIN && tries++ < MAX_RETRIES )
         rc = ioctl(l->uffd, UFFDIO_CONTINUE, &c) < 0 ? -errno : 0;
-    while ( rc == -EAGAIN && ++tries < MAX_RETRIES );
     if ( rc == -EEXIST )
         rc = ioctl(l->uffd, UFFDIO_WAKE, &c.range) < 0 ? -errno : 0;
     return rc == -ESRCH ? 0 : rc;
@@ -336,10 +336,12 @@ int xc_sr__local_place_start(struct local *l)
     p->running = true;
     for ( uint64_t i = 0; i < nr; i++ )
     {
+        uint64_t pfn = l->recent[i];
         int rc = 0;
 
-        if ( xc_sr__pageset_has(&l->present, l->recent[i]) )
-            rc = xc_sr__local_place_show(l, l->recent[i]);
+        if ( xc_sr__pageset_has(&l->present, pfn) &&
+             !p->open[pfn >> BLOCK_SHIFT] )
+            rc = xc_sr__local_place_show(l, pfn);
         if ( rc )
             return rc;
     }
