@@ -333,6 +333,29 @@ START_TEST(without_vcpu_info_it_crashes)
 }
 END_TEST
 
+/* The kernel takes pages out of mappings as it pleases: here before the guest
+ * finds what it was shown. */
+START_TEST(a_vcpu_info_that_is_only_unmapped_is_found)
+{
+    struct xc_sr_local_config config = config_of("g", 2);
+    struct pair p = make_pair(&config);
+    struct local *to = xc_sr__local_of(p.to);
+
+    suspend(p.from);
+    for ( uint64_t pfn = info_pfn(p.from); pfn < p.from->info.nr_pfns; pfn++ )
+        copy_page(p.from, p.to, pfn, false);
+    copy_state(p.from, p.to);
+    ck_assert_int_eq(xc_sr__hv_retain(p.from), 0);
+    to->nr_recent = 0;
+    ck_assert_int_eq(xc_sr__hv_unpause(p.to, false), 0);
+    serve(&p, 4);
+    push_rest(&p);
+    close_pair(&p);
+    wait_for("there", XC_SR_LOCAL_RUNNING);
+    assert_well("there");
+}
+END_TEST
+
 START_TEST(with_an_old_vcpu_info_it_crashes)
 {
     struct xc_sr_local_config config = config_of("g", 1);
@@ -454,6 +477,7 @@ int main(void)
         stopped_on_loss_it_goes_on_when_told,
         a_dead_pager_is_no_page_of_zeroes,
         without_vcpu_info_it_crashes,
+        a_vcpu_info_that_is_only_unmapped_is_found,
         with_an_old_vcpu_info_it_crashes,
         registers_of_another_shape_are_refused,
         a_host_can_be_told_to_refuse,

@@ -242,33 +242,18 @@ void guest_info_write(struct vcpu *v)
 }
 
 /*
- * While pages may be missing the kernel does not wait for one on our behalf:
- * a system call that would have to read it fails.
+ * As Xen does it: a frame that is not there is not waited for.  Whether it is
+ * only the receiver can tell: the kernel takes pages that have not been used
+ * for a while out of a mapping, and then one that has come is trapped as one
+ * that has not.  Such a touch waits for the pager, so nothing may be held.
  */
-static bool frame_missing(const struct guest *g, uint64_t pfn)
-{
-    off_t at = (off_t)(pfn << XC_SR_PAGE_SHIFT);
-    int fds[2] = { -1, -1 };
-    ssize_t wrote;
-
-    if ( g->missing_uffd < 0 )
-        return xc_sr__lw_is_hole(g->mem_fd, pfn);
-    if ( pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0 )
-        return false;
-    wrote = write(fds[1], g->mem + at, 1);
-    close(fds[0]);
-    close(fds[1]);
-    return wrote != 1;
-}
-
-/* As Xen does it: a frame that is not there is not waited for. */
 const char *guest_info_wrong(struct vcpu *v)
 {
     struct guest *g = v->g;
     uint64_t pfn = g->work_pages + v->id;
     word *w = page_words(g, pfn);
 
-    if ( frame_missing(g, pfn) )
+    if ( g->info_missing >> v->id & 1 )
         return "register_vcpu_info failed: its frame is missing";
     if ( atomic_load(&w[0]) != INFO_MAGIC || atomic_load(&w[1]) != v->id ||
          atomic_load(&w[2]) != g->suspend_count ||

@@ -160,6 +160,19 @@ static void note_stop(struct vcpu *v)
     atomic_store(&v->last_op_us, xc_sr__now_us() - ago_us);
 }
 
+/* The first thing a vCPU does where it goes on (without the lock). */
+static void find_info(struct vcpu *v)
+{
+    const char *why = guest_info_wrong(v);
+
+    v->info_due = false;
+    if ( !why )
+        return;
+    pthread_mutex_lock(&v->g->lock);
+    guest_crash(v->g, why);
+    pthread_mutex_unlock(&v->g->lock);
+}
+
 static void park(struct vcpu *v)
 {
     struct guest *g = v->g;
@@ -176,16 +189,9 @@ static void park(struct vcpu *v)
             pthread_cond_wait(&g->vcpu_cond, &g->lock);
     }
     g->nr_parked--;
-
-    if ( v->info_due )
-    {
-        const char *why = guest_info_wrong(v);
-
-        v->info_due = false;
-        if ( why )
-            guest_crash(g, why);
-    }
     pthread_mutex_unlock(&g->lock);
+    if ( v->info_due )
+        find_info(v);
     v->waits = guest_waits();
 }
 

@@ -38,7 +38,8 @@ enum lw_op
     LW_SUSPEND_GO, /* not answered: leave "frozen", go on to "suspended" */
     LW_RESUME,
     LW_RETAIN,
-    LW_START,       /* arg[0]: leave it paused */
+    LW_START,       /* arg[0]: leave it paused; [1]: bit n: no contents have
+                       come for vCPU n's vcpu_info */
     LW_STOP,        /* vCPUs stop at their next operation; LW_START undoes it */
     LW_DIRTY_ON,    /* arg[0] of the answer: enum lw_dirty; data: see below;
                     fds: LW_DIRTY_SCAN: pagemap, LW_DIRTY_SYNC: bitmap */

@@ -163,11 +163,25 @@ static int retain(struct xc_sr_hv *hv)
     return tell(hv, LW_RETAIN, 0, "retain");
 }
 
+/* Of which vCPUs: the last pages are one for each (local_guest_mem.c). */
+static uint64_t missing_info(const struct local *l)
+{
+    uint64_t missing = 0;
+
+    for ( uint32_t i = 0; i < l->nr_vcpus; i++ )
+        if ( !xc_sr__pageset_has(&l->present, l->nr_pfns - l->nr_vcpus + i) )
+            missing |= UINT64_C(1) << i;
+    return missing;
+}
+
 static int unpause(struct xc_sr_hv *hv, bool leave_paused)
 {
     struct local *l = xc_sr__local_of(hv);
     int rc = l->place ? xc_sr__local_place_start(l) : 0;
 
+    if ( l->role != XC_SR_HV_DESTINATION )
+        return -EINVAL;
+    l->msg->arg[1] = missing_info(l);
     if ( !rc )
         rc = tell(hv, LW_START, leave_paused, "start");
 
