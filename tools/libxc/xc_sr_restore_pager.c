@@ -221,7 +221,7 @@ static bool may_be_dumped(struct xc_sr_receiver *r)
          r->eof || r->ended || !xc_sr__hv_has_crashed(r->hv) )
         return false;
     if ( !r->crash_said )
-        xc_sr__info(r->log,
+        xc_sr__warn(r->log,
                     "domain %u has crashed: %llu pages of it still come, for "
                     "whoever dumps it",
                     r->hv->info.domid, (unsigned long long)r->missing.count);
