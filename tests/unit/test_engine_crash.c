@@ -69,6 +69,43 @@ START_TEST(test_a_crashed_guest_gets_its_pages)
 }
 END_TEST
 
+static void crash_when_whole(void *ctx, const struct xc_sr_progress *p)
+{
+    struct world *w = ctx;
+
+    if ( p->phase == XC_SR_PHASE_DONE && !w->p.dst.crashed )
+        end_guest(&w->p.dst, true);
+}
+
+static void run_on(void *ctx)
+{
+    struct world *w = ctx;
+
+    atomic_store(&w->dst_runs, true);
+}
+
+/* Not one page is missing any more, and still it is not done. */
+START_TEST(test_a_crash_at_the_very_end_is_said)
+{
+    atomic_bool said = false;
+    const struct xc_sr_log log = { when_it_is_said, &said, XC_SR_LOG_WARN };
+    struct world *w = new_world((struct plan){ NOTHING });
+
+    w->p.restore.log = &log;
+    w->p.restore.running = run_on;
+    w->p.restore.progress = crash_when_whole;
+    w->p.restore.progress_ctx = w;
+    start(w);
+    join(w);
+    ck_assert_int_eq(w->p.restore_rc, 0);
+    ck_assert_int_eq(w->p.restored.owner, XC_SR_OWNER_FINISHED);
+    ck_assert_int_eq(w->p.saved.owner, XC_SR_OWNER_DONE);
+    ck_assert(w->p.dst.crashed);
+    ck_assert(atomic_load(&said));
+    end_world(w);
+}
+END_TEST
+
 static void crash_and_lose_it(void *ctx)
 {
     struct world *w = ctx;
@@ -137,6 +174,7 @@ int main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_a_crashed_guest_gets_its_pages);
+    tcase_add_test(tc, test_a_crash_at_the_very_end_is_said);
     tcase_add_loop_test(tc, test_a_crashed_guest_waits_for_no_connection, 0, 2);
     tcase_add_test(tc, test_a_crashed_guest_is_destroyed);
     suite_add_tcase(suite, tc);

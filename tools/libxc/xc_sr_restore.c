@@ -371,6 +371,7 @@ static int finish(struct xc_sr_receiver *r)
     if ( !r->ended )
         xc_sr__info(r->log,
                     "the source left before END: nothing is wanted of it");
+    xc_sr__receiver_last_look(r);
     r->result->why[0] = '\0';
     return 0;
 }

@@ -218,5 +218,8 @@ int xc_sr__receiver_check_gone(struct xc_sr_receiver *r);
 bool xc_sr__receiver_has_ended(struct xc_sr_receiver *r);
 /* A call of the seam failed with rc: 0 if that is because the guest is gone. */
 int xc_sr__receiver_unless_gone(struct xc_sr_receiver *r, int rc);
+/* Before the migration is called done, which it is: whoever moved a guest that
+ * has crashed meanwhile hears of it. */
+void xc_sr__receiver_last_look(struct xc_sr_receiver *r);
 
 #endif /* XC_SR_RESTORE_H */

@@ -229,6 +229,18 @@ static bool may_be_dumped(struct xc_sr_receiver *r)
     return true;
 }
 
+void xc_sr__receiver_last_look(struct xc_sr_receiver *r)
+{
+    bool gone = r->gone;
+
+    if ( r->crash_said || (!gone && xc_sr__hv_is_gone(r->hv, &gone)) || !gone ||
+         !xc_sr__hv_has_crashed(r->hv) )
+        return;
+    xc_sr__warn(r->log, "domain %u has crashed; %llu pages of it did not come",
+                r->hv->info.domid, (unsigned long long)r->stats->abandoned);
+    r->crash_said = true;
+}
+
 static int look(struct xc_sr_receiver *r, bool pages_come)
 {
     bool gone = false;
