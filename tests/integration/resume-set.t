@@ -34,6 +34,24 @@ migrate_bent_bg "$A" "$B" g 3 "--postcopy --precopy-iterations 0" \
 expect "no crash was noticed" wait_until 20 is_state "$B" g crashed
 await "$MIG_PID" 30
 [ "$(guest_state "$A" g)" != running ] || fail "the source runs it as well"
+expect_eq "exit code" "$RC" 0
+expect_match "the receiver" "$(cat "$T/recv.err")" \
+    '.g. has crashed here: register_vcpu_info'
+destroy_all
+end
+
+begin "a guest that crashed where it arrived: said by both sides, and by check"
+create_guest "$A" g 16 2 random
+XEN_POSTCOPY_NO_RESUME_SET=1 migrate "$A" "$B" g --postcopy \
+    --precopy-iterations 0 --postcopy-bandwidth 2
+expect_eq "exit code" "$RC" 0
+expect_match "summary" "$(cat "$T/mig.out")" "^g has crashed at $B, moved post-copy"
+expect_match "the receiver" "$(cat "$T/mig.err")" \
+    '.g. has crashed here: register_vcpu_info'
+"$XL" --local "$B" check g >"$T/out" 2>&1 && fail "check calls it well"
+expect_match "check" "$(cat "$T/out")" 'has crashed: register_vcpu_info'
+expect_match "check" "$(cat "$T/out")" 'pages were missing when it crashed'
+[ "$(grep -c 'check again' "$T/out")" = 0 ] || fail "check says: check again"
 destroy_all
 end
 

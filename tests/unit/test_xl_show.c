@@ -209,6 +209,8 @@ static struct xc_sr_save_result a_postcopy(void)
     return r;
 }
 
+static bool crashed;
+
 static void summarize(const struct xc_sr_save_result *result,
                       const struct xc_sr_local_check *guest)
 {
@@ -218,6 +220,7 @@ static void summarize(const struct xc_sr_save_result *result,
         .owner = result->owner,
         .why = "",
         .guest = guest,
+        .crashed = crashed,
     };
     FILE *out = fmemopen(text, sizeof(text), "w");
 
@@ -279,6 +282,24 @@ START_TEST(a_guest_that_has_ended_is_not_there)
 }
 END_TEST
 
+START_TEST(a_guest_that_has_crashed_is_not_just_there)
+{
+    struct xc_sr_save_result r = a_postcopy();
+
+    crashed = true;
+    summarize(&r, NULL);
+    says("web has crashed at there:/srv, moved post-copy\n");
+    r.peer_stats.abandoned = 77;
+    summarize(&r, NULL);
+    says("web has crashed at ");
+    says("  abandoned  77 pages");
+    r.peer_stats_valid = false;
+    summarize(&r, NULL);
+    says_no("ended there");
+    crashed = false;
+}
+END_TEST
+
 START_TEST(what_did_not_happen_is_left_out)
 {
     struct xc_sr_save_result r = a_postcopy();
@@ -334,6 +355,7 @@ int main(void)
     tcase_add_test(t, elsewhere_there_is_a_line_for_each_phase_and_round);
     tcase_add_test(t, a_postcopy_is_summed_up);
     tcase_add_test(t, a_guest_that_has_ended_is_not_there);
+    tcase_add_test(t, a_guest_that_has_crashed_is_not_just_there);
     tcase_add_test(t, what_did_not_happen_is_left_out);
     tcase_add_test(t, the_guest_has_the_last_word);
     suite_add_tcase(s, t);

@@ -236,6 +236,10 @@ static void show_faults(const char *local_dir,
                  "was lost; `xl destroy` it here, then `xl resume` it where "
                  "it came from",
                  name);
+    else if ( !c->complete && c->info.state == XC_SR_LOCAL_CRASHED )
+        xl_error("guest %s: pages were missing when it crashed, so its memory "
+                 "cannot be checked",
+                 name);
     else if ( !c->complete )
         xl_error("guest %s: pages are still missing: check again when its "
                  "migration has ended",

@@ -334,6 +334,17 @@ static int finish(struct xl_migration *m)
     return finish_unknown(m);
 }
 
+/* Known only where DEST is a directory of this machine; another host's receiver
+ * says it for itself. */
+static bool has_crashed_there(const struct xl_migration *m)
+{
+    struct xc_sr_local_info info;
+
+    return m->target.dir[0] &&
+           !xc_sr_local_info_get(m->target.dir, m->args.name, NULL, &info) &&
+           info.state == XC_SR_LOCAL_CRASHED;
+}
+
 /* ---- The story ------------------------------------------------------------------------ */
 
 void xl_migration_tell_story(struct xl_migration *m, int exit_status,
@@ -346,6 +357,7 @@ void xl_migration_tell_story(struct xl_migration *m, int exit_status,
         .exit_status = exit_status,
         .why = m->why,
         .guest = guest,
+        .crashed = exit_status == XL_EXIT_DONE && has_crashed_there(m),
     };
     struct xl_json j = { .gen = NULL };
 

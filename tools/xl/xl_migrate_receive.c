@@ -298,6 +298,18 @@ static int give_up(struct xl_receiver *r)
     return XL_EXIT_FAILED;
 }
 
+/* The migration is done all the same; nobody else would say it. */
+static void tell_crash(const struct xl_receiver *r)
+{
+    struct xc_sr_local_info info;
+
+    if ( !xc_sr_local_info_get(r->global->local_dir,
+                               r->renamed ? r->config.name : r->incoming, NULL,
+                               &info) &&
+         info.state == XC_SR_LOCAL_CRASHED )
+        xl_error("`%s` has crashed here: %s", r->config.name, info.why);
+}
+
 static int finish(struct xl_receiver *r, int rc)
 {
     enum xc_sr_owner owner = r->result.owner;
@@ -308,6 +320,7 @@ static int finish(struct xl_receiver *r, int rc)
             return give_up(r);
         /* One that an earlier migration of that name left. */
         (void)xl_journal_remove(&r->journal);
+        tell_crash(r);
         return XL_EXIT_DONE;
     }
     if ( owner == XC_SR_OWNER_FINISHED || owner == XC_SR_OWNER_ENDED )
@@ -315,6 +328,7 @@ static int finish(struct xl_receiver *r, int rc)
         if ( rc == 0 && r->result.stats.stream_version < 3 )
             xl_receiver_close_postcopy2(r);
         settle_record(r, xl_arrival_outcome(owner));
+        tell_crash(r);
         return XL_EXIT_DONE;
     }
     if ( owner != XC_SR_OWNER_OWNER || !r->result.ran )

@@ -19,6 +19,7 @@ struct xl_story
     int exit_status;                       /* enum xl_exit */
     const char *why;                       /* "" when all went well */
     const struct xc_sr_local_check *guest; /* NULL: could not be asked */
+    bool crashed;                          /* there, as far as we can look */
 };
 
 /* type: first member, NULL for none; the rest is what --stats documents. */

@@ -95,9 +95,11 @@ static void print_place(FILE *out, const struct xl_story *story)
     bool told = s->postcopy && s->stream_version >= 3 && !r->peer_stats_valid;
 
     fprintf(out, "%s %s %s%s%s, moved %s\n", story->args->name,
-            ended ? "has ended at" : "is at", story->args->dest,
-            story->args->paused ? " (paused)" : "",
-            told ? " or has ended there" : "",
+            story->crashed ? "has crashed at"
+            : ended        ? "has ended at"
+                           : "is at",
+            story->args->dest, story->args->paused ? " (paused)" : "",
+            told && !story->crashed ? " or has ended there" : "",
             s->postcopy ? "post-copy" : "by stop-and-copy");
     if ( ended )
         fprintf(out,
