@@ -303,11 +303,13 @@ START_TEST(what_was_noted_of_a_guest_is_read_back)
     ck_assert_uint_eq(r.domid, 0);
     ck_assert_uint_eq(r.lifted_pages, 0);
     ck_assert(!r.paused);
+    ck_assert(!r.no_monitor);
     j.name = "a guest";
     j.domid = 7;
     j.limit_pages = 1000;
     j.lifted_pages = 2000;
     j.paused = true;
+    j.no_monitor = true;
     ck_assert_int_eq(xl_journal_put(&j, XC_SR_OWNER_PREP, session, 1), 0);
     ck_assert_int_eq(xl_journal_read(dir, "g", &r), 0);
     ck_assert_str_eq(r.name, "a guest");
@@ -315,6 +317,7 @@ START_TEST(what_was_noted_of_a_guest_is_read_back)
     ck_assert_uint_eq(r.limit_pages, 1000);
     ck_assert_uint_eq(r.lifted_pages, 2000);
     ck_assert(r.paused);
+    ck_assert(r.no_monitor);
     memset(longer, 'x', sizeof(longer) - 1);
     longer[sizeof(longer) - 1] = '\0';
     j.name = longer;

@@ -183,6 +183,37 @@ START_TEST(what_cannot_be_done_is_said)
 }
 END_TEST
 
+static bool second_has_ended(void)
+{
+    return atomic_load(&me()->monitors) == 1 &&
+           strstr(said(HERE), "is watched already");
+}
+
+/* Two would both start it again. */
+START_TEST(a_guest_is_watched_once)
+{
+    at = 1;
+    said_by_monitor = "";
+    open_hosts();
+    reset_hosts();
+    me()->action = ends[at].action;
+    MUST(xl(HERE, "postcopy-monitor 7") == XL_EXIT_DONE);
+    wait_until(watches_or_has_ended);
+    MUST(xl(HERE, "postcopy-monitor 7") == XL_EXIT_DONE);
+    wait_until(second_has_ended);
+    MUST(atomic_load(&me()->watchers) == 1);
+    shut_down(find_by_domid(OLD_DOMID));
+    wait_until(has_acted);
+    MUST(is_as_wanted() && nr_running() == 1);
+    /* Its successor is another domain, and watched by the same. */
+    MUST(guest_on(HERE)->domid != OLD_DOMID);
+    MUST(xl_xen_is_watched(guest_on(HERE)->domid));
+    MUST(!xl_xen_is_watched(OLD_DOMID));
+    clean_up();
+    close_hosts();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s;
@@ -198,6 +229,7 @@ int main(int argc, char **argv)
     tcase_set_timeout(tc, 200);
     tcase_add_loop_test(tc, what_the_configuration_says_is_done, 0, NR_ENDS);
     tcase_add_loop_test(tc, what_cannot_be_done_is_said, 0, 2 * NR_ENDS);
+    tcase_add_test(tc, a_guest_is_watched_once);
     suite_add_tcase(s, tc);
     r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -32,6 +32,7 @@ enum move
     CUT,         /* it is recovered while both processes wait */
     TAKEN_OVER,  /* nobody waits any more, the guest runs there */
     TAKEN_EARLY, /* nor does the guest yet */
+    TAKEN_NAMED, /* it does, and nobody watches it yet */
     NR_MOVES,
 };
 
@@ -50,6 +51,9 @@ static const struct
       KILL_RUNNING },
     { "taken early", "--precopy-iterations 0 --recovery-wait 0",
       KILL_AT_OWNER },
+    { "taken named",
+      "--precopy-iterations 0 --postcopy-bandwidth 0.1 --recovery-wait 0",
+      KILL_NAMED },
 };
 
 static const char *const what_names[] = { "libxl's function", "xenstore",
@@ -233,12 +237,6 @@ static void put_right(int status)
         MUST(xl(HERE, "migrate-resume g") == XL_EXIT_DONE);
 }
 
-/* Its receiver may have died before there was a monitor. */
-static bool move_kills(void)
-{
-    return moves[order.move].plan == KILL_RUNNING;
-}
-
 static void assert_sane(void)
 {
     int at = is_running(THERE) ? THERE : HERE;
@@ -260,7 +258,7 @@ static void assert_watched(void)
 
     /* Whoever watched it left when it suspended; and who watches it now may
      * have libxl fail under it. */
-    if ( !world->hosts[HERE].helper.suspended || move_kills() ||
+    if ( !world->hosts[HERE].helper.suspended ||
          (order.what == LIBXL_CALL && order.host == at && world->refused[0]) )
         return;
     MUST(atomic_load(&world->hosts[at].watchers) || says("no process watches"));
@@ -349,6 +347,53 @@ START_TEST(a_name_that_is_taken_is_found)
 }
 END_TEST
 
+static bool is_watched_by_one(void)
+{
+    return atomic_load(&world->hosts[HERE].watchers) == 1 &&
+           atomic_load(&world->hosts[HERE].monitors) == 1;
+}
+
+/* Whoever watched it leaves as it suspends, sooner or later than the next one
+ * comes. */
+START_TEST(a_guest_that_comes_back_is_watched_by_one)
+{
+    order.move = POSTCOPY;
+    order.what = LIBXL_LATE;
+    order.host = THERE;
+    open_hosts();
+    reset_hosts();
+    MUST(xl(HERE, "postcopy-monitor 7") == XL_EXIT_DONE);
+    wait_until(is_watched_by_one);
+    order.nth = 1;
+    MUST(run_move() == XL_EXIT_FAILED);
+    MUST(is_running(HERE) && world->hosts[HERE].helper.suspended);
+    wait_until(is_watched_by_one);
+    MUST(!says("no process watches"));
+    wait_all();
+    close_hosts();
+}
+END_TEST
+
+/* -e, and its receiver is replaced. */
+START_TEST(a_guest_that_nobody_is_to_watch_is_not_watched)
+{
+    order.move = TAKEN_NAMED;
+    open_hosts();
+    reset_hosts();
+    world->plan = KILL_NAMED;
+    MUST(xl(HERE, "migrate --postcopy=require --precopy-iterations 0 "
+                  "--postcopy-bandwidth 0.1 --recovery-wait 0 -e g there") ==
+         XL_EXIT_UNKNOWN);
+    waiting = 0;
+    MUST(recover(0) == XL_EXIT_DONE);
+    MUST(is_running(THERE) && is_whole_there());
+    MUST(!atomic_load(&world->hosts[THERE].watchers));
+    MUST(!atomic_load(&world->hosts[THERE].monitors));
+    wait_all();
+    close_hosts();
+}
+END_TEST
+
 /* A guest that is kept is there, whatever libxl can say. */
 START_TEST(who_asks_how_far_it_is_hears_that_libxl_failed)
 {
@@ -427,6 +472,8 @@ int main(int argc, char **argv)
     tcase_add_loop_test(tc, every_answer_fails, 0, NR_MOVES * NR_WHATS * 4);
     tcase_add_test(tc, a_name_that_is_taken_is_found);
     tcase_add_loop_test(tc, what_is_half_built_is_removed, 0, 2);
+    tcase_add_test(tc, a_guest_that_comes_back_is_watched_by_one);
+    tcase_add_test(tc, a_guest_that_nobody_is_to_watch_is_not_watched);
     tcase_add_test(tc, who_asks_how_far_it_is_hears_that_libxl_failed);
     suite_add_tcase(s, tc);
     r = srunner_create(s);

@@ -84,6 +84,7 @@ enum plan
     KILL_AT_OWNER, /* its receiver dies before it runs there */
     CUT_RUNNING,   /* the connection breaks when it does, pages missing */
     KILL_RUNNING,  /* its receiver dies then */
+    KILL_NAMED,    /* or when it has got its name, and before it is watched */
 };
 
 enum what

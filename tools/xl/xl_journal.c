@@ -109,6 +109,8 @@ static int write_record(FILE *out, const struct xl_journal *journal,
         xl_json_u64(&j, "domid", journal->domid);
     if ( journal->paused )
         xl_json_bool(&j, "paused", true);
+    if ( journal->no_monitor )
+        xl_json_bool(&j, "no_monitor", true);
     if ( journal->lifted_pages )
     {
         xl_json_u64(&j, "limit_pages", journal->limit_pages);
@@ -288,6 +290,8 @@ static void read_notes(yajl_val tree, struct xl_journal_record *record)
         record->domid = (uint32_t)domid;
     if ( xl_json_get_bool(tree, "paused", &record->paused) )
         record->paused = false;
+    if ( xl_json_get_bool(tree, "no_monitor", &record->no_monitor) )
+        record->no_monitor = false;
     /* Both or none: one says nothing without the other. */
     if ( xl_json_get_u64(tree, "limit_pages", MAX_PAGES,
                          &record->limit_pages) ||

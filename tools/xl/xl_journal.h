@@ -30,7 +30,8 @@ struct xl_journal
     /* Of the guest's memory, while its limit is lifted; 0: it is not. */
     uint64_t limit_pages;
     uint64_t lifted_pages;
-    bool paused; /* for want of a connection; whoever goes on ends that */
+    bool paused;     /* for want of a connection; whoever goes on ends that */
+    bool no_monitor; /* of a guest of Xen: nobody is to wait for its end */
 };
 
 struct xl_journal_record
@@ -48,6 +49,7 @@ struct xl_journal_record
     uint64_t limit_pages;
     uint64_t lifted_pages;
     bool paused;
+    bool no_monitor;
 };
 
 /* key: the name of the guest, or what else names the migration in dir. */

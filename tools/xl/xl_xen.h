@@ -14,6 +14,7 @@
  * xl_xen_takeover.c the place of a receiver that is dead
  * xl_xen_leftover.c what processes that were killed have left
  * xl_xen_monitor.c  what becomes of a guest that shuts down
+ * xl_xen_watch.c    that one process sees to that, and whether one does
  * xl_xen_check.c    `postcopy-check`
  * xl_xen_guard.c    what must not be done to a guest with pages missing
  * xl_xen_fallback.c ordinary migration, by the system's xl
@@ -142,6 +143,22 @@ int xl_xen_free_memory(libxl_ctx *ctx, libxl_domain_config *config,
 /* Starts a process that honours on_poweroff and the like for domid from now
  * on, and outlives this one.  Waits until it watches; -errno after a line. */
 int xl_xen_start_monitor(uint32_t domid);
+
+/* ---- xl_xen_watch.c ---- */
+
+struct xl_xen_watch
+{
+    int fd;         /* -1: not open */
+    uint32_t domid; /* the domain that is this process's; 0: none */
+};
+
+/* From now on this process, and no other, looks after that domain instead of
+ * the one before.  -EBUSY: another does; others: nobody can tell. */
+int xl_xen_watch_take(struct xl_xen_watch *watch, uint32_t domid);
+void xl_xen_watch_leave(struct xl_xen_watch *watch);
+
+/* A process of ours looks after it. */
+bool xl_xen_is_watched(uint32_t domid);
 
 /* ---- xl_xen_leftover.c ---- */
 

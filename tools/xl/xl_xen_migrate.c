@@ -83,6 +83,7 @@ int xl_xen_migration_take_hold(struct xl_xen_migration *x)
     if ( rc || xl_xen_record_try(&x->record) )
         return XL_EXIT_FAILED;
     x->record.journal.domid = x->domain.domid;
+    x->record.journal.no_monitor = m->args.no_monitor;
     xl_xen_store_set(x->record.store, "domid", "%u", x->domain.domid);
     xl_xen_store_set(x->record.store, "peer", "%s", m->args.dest);
     m->place = xl_xen_place(true);

@@ -37,6 +37,8 @@
 #define MAX_DOMID        0x7fef
 #define READY_TIMEOUT_US UINT64_C(30000000)
 #define LOCK_TIMEOUT_US  UINT64_C(600000000)
+/* Whoever watched a guest leaves when it has suspended, on a busy host too. */
+#define LEAVE_TIMEOUT_US UINT64_C(10000000)
 #define DUMP_DIR         "/var/lib/xen/dump"
 /* For the pages of a large guest over a slow link. */
 #define DUMP_TIMEOUT_US  UINT64_C(3600000000)
@@ -45,6 +47,7 @@ struct monitor
 {
     libxl_ctx *ctx;
     uint32_t domid;
+    struct xl_xen_watch turn; /* one process at a time */
     libxl_domain_config config;
     libxl_evgen_domain_death *death;
     libxl_evgen_disk_eject **ejects; /* one for each disk, some NULL */
@@ -185,6 +188,8 @@ static int create_again(struct monitor *m)
          libxl_domain_create_new(m->ctx, &m->config, &m->domid, NULL, NULL) )
         rc = -EIO;
     close(lock_fd);
+    if ( !rc && xl_xen_watch_take(&m->turn, m->domid) )
+        note("another process may watch domain %u, too", m->domid);
     if ( !rc && libxl_domain_unpause(m->ctx, m->domid, NULL) )
         rc = -EIO;
     return rc;
@@ -351,19 +356,25 @@ static int wait_for_end(struct monitor *m, bool *again_r)
 
 /* ---- The process ------------------------------------------------------------------ */
 
+static void be_silent(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if ( fd < 0 )
+        return;
+    dup2(fd, STDIN_FILENO);
+    dup2(fd, STDOUT_FILENO);
+    dup2(fd, STDERR_FILENO);
+    close(fd);
+}
+
 /* stderr becomes the log file; the rest leads nowhere. */
 static void take_log(struct monitor *m)
 {
     char *file = NULL, name[XL_XEN_NAME_MAX + 8];
-    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int fd;
 
-    if ( fd >= 0 )
-    {
-        dup2(fd, STDIN_FILENO);
-        dup2(fd, STDOUT_FILENO);
-        dup2(fd, STDERR_FILENO);
-        close(fd);
-    }
+    be_silent();
     snprintf(name, sizeof(name), "xl-%s", m->config.c_info.name);
     if ( libxl_create_logfile(m->ctx, name, &file) )
         return;
@@ -376,11 +387,56 @@ static void take_log(struct monitor *m)
     free(file);
 }
 
+/* Once; nobody need be waiting for it. */
+static void say_ready(int *ready_fd)
+{
+    if ( *ready_fd >= 0 && (write(*ready_fd, "R", 1) < 0 || close(*ready_fd)) )
+        note("nobody heard that this process watches");
+    *ready_fd = -1;
+}
+
+/*
+ * -EBUSY: another process watches it.  Who had this one started has the guest
+ * watched by that; but it may have watched until the guest suspended, and be
+ * about to leave.
+ */
+static int take_turn(struct monitor *m, int *ready_fd)
+{
+    const struct timespec pause = { .tv_nsec = 50000000 };
+    uint64_t deadline_us = xl_now_us() + LEAVE_TIMEOUT_US;
+    int rc = xl_xen_watch_take(&m->turn, m->domid);
+
+    if ( rc == -EBUSY && *ready_fd < 0 )
+    {
+        xl_error("domain %u is watched already, by another process", m->domid);
+        return rc;
+    }
+    if ( rc == -EBUSY )
+    {
+        be_silent();
+        say_ready(ready_fd);
+    }
+    while ( rc == -EBUSY && xl_now_us() < deadline_us )
+    {
+        (void)nanosleep(&pause, NULL);
+        rc = xl_xen_watch_take(&m->turn, m->domid);
+    }
+    if ( !rc || rc == -EBUSY )
+        return rc;
+    note("whether another process watches domain %u, too, cannot be known: %s",
+         m->domid, strerror(-rc));
+    return 0;
+}
+
 static int monitor(struct monitor *m, int ready_fd)
 {
     bool again = true;
     int rc = reload_config(m);
 
+    if ( !rc )
+        rc = take_turn(m, &ready_fd);
+    if ( rc == -EBUSY )
+        return rc;
     if ( !rc )
         rc = watch(m);
     if ( rc )
@@ -391,9 +447,7 @@ static int monitor(struct monitor *m, int ready_fd)
     }
     take_log(m);
     note("watching %s, domain %u", m->config.c_info.name, m->domid);
-    /* Nobody need be waiting for it. */
-    if ( ready_fd >= 0 && (write(ready_fd, "R", 1) < 0 || close(ready_fd)) )
-        note("nobody heard that this process watches");
+    say_ready(&ready_fd);
     while ( !rc && again )
     {
         if ( !m->death )
@@ -401,6 +455,7 @@ static int monitor(struct monitor *m, int ready_fd)
         if ( !rc )
             rc = wait_for_end(m, &again);
     }
+    xl_xen_watch_leave(&m->turn);
     if ( rc )
         note("giving up: %s",
              *xl_xen_complaint() ? xl_xen_complaint() : strerror(-rc));
@@ -435,7 +490,7 @@ static int detach(void)
 int xl_cmd_postcopy_monitor(const struct xl_global *global, int argc,
                             char **argv)
 {
-    struct monitor m = { .domid = INVALID_DOMID };
+    struct monitor m = { .domid = INVALID_DOMID, .turn = { .fd = -1 } };
     uint64_t domid = 0;
     int status, ready_fd = -1;
 

@@ -171,6 +171,7 @@ static int make_room(struct xl_xen_receiver *r)
         xl_error("another migration of `%s` to this host is under way",
                  r->name);
     r->arrival.name = r->name;
+    r->record.journal.no_monitor = r->args.no_monitor;
     if ( !rc )
         rc = xl_xen_record_try(&r->record);
     if ( !rc )
@@ -269,13 +270,13 @@ static void on_running(void *ctx, uint32_t domid)
     struct xl_xen_receiver *r = ctx;
 
     r->domid = domid;
+    xl_xen_receiver_brace();
     if ( xl_xen_rename(r->ctx, domid, r->incoming, r->name) )
         xl_error("`%s` runs here, but under the name %s (%s)", r->name,
                  r->incoming, xl_xen_complaint());
     libxl_ctx_free(r->ctx);
     r->ctx = NULL;
     start_monitor(r);
-    xl_xen_receiver_brace();
 }
 
 int xl_xen_receiver_put_record(void *ctx, enum xc_sr_owner owner,

@@ -261,6 +261,7 @@ static int recover(struct xl_xen_migration *x,
     m->key = x->domain.uuid;
     xl_recover_prepare(m, args, &record);
     m->args.name = x->name;
+    m->args.no_monitor = record.no_monitor;
     /* Before the other end hears of it; whoever holds the copy knows it. */
     if ( !xl_xen_record_is_held(x->domain.uuid, true) )
         status = xl_xen_migration_is_kept(x, &record);
@@ -327,8 +328,11 @@ static int record_resumed(struct xl_xen_migration *x)
         return XL_EXIT_FAILED;
     }
     if ( !rc )
+    {
+        x->m.args.no_monitor = record.no_monitor;
         rc = xl_xen_record_put(&x->record, XC_SR_OWNER_RESUMED, record.session,
                                record.epoch);
+    }
     if ( !rc )
         return 0;
     xl_error("the record of `%s` cannot be read or written (%s): it stays "
@@ -367,7 +371,8 @@ static int run_here(struct xl_xen_migration *x)
          xl_xen_rename(x->ctx, x->domain.domid, x->away, x->name) )
         xl_error("`%s` runs, and is still called %s: %s", x->name, x->away,
                  xl_xen_complaint());
-    (void)xl_xen_start_monitor(x->domain.domid);
+    if ( !x->m.args.no_monitor )
+        (void)xl_xen_start_monitor(x->domain.domid);
     xl_xen_record_forget(&x->record);
     return XL_EXIT_DONE;
 }

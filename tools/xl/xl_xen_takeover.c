@@ -247,6 +247,8 @@ static int take_hold(struct takeover *t, const char *uuid)
     if ( rc )
         return rc;
     r->record.journal.domid = r->domid;
+    r->args.no_monitor = r->args.no_monitor || record->no_monitor;
+    r->record.journal.no_monitor = r->args.no_monitor;
     r->record.journal.limit_pages = record->limit_pages;
     r->record.journal.lifted_pages = record->lifted_pages;
     r->record.owner = record->owner;
@@ -265,18 +267,16 @@ static int take_hold(struct takeover *t, const char *uuid)
     return rc;
 }
 
-/* As when it began to run here, if its receiver did not come to that. */
+/* As when it began to run here, as far as its receiver did not come to it. */
 static void name_it(struct takeover *t)
 {
     struct xl_xen_receiver *r = t->r;
 
     xl_xen_receiver_allow_saving(r, false);
-    if ( !t->incoming )
-        return;
-    if ( xl_xen_rename(r->ctx, r->domid, r->incoming, r->name) )
+    if ( t->incoming && xl_xen_rename(r->ctx, r->domid, r->incoming, r->name) )
         xl_error("`%s` runs here, but under the name %s (%s)", r->name,
                  r->incoming, xl_xen_complaint());
-    if ( !r->args.no_monitor )
+    if ( !r->args.no_monitor && !xl_xen_is_watched(r->domid) )
         (void)xl_xen_start_monitor(r->domid);
 }
 
