@@ -245,7 +245,7 @@ DOMAIN_WRAPPED := malloc calloc realloc free read recv write send poll \
 $(BUILD)/tests/test_domain_nth: XP_LINK += $(DOMAIN_WRAPPED:%=-Wl,--wrap=%)
 # Whole commands on hosts that the test makes up: tests/unit/xen_hosts*.
 HOSTS_WRAPPED := access geteuid fopen dladdr xl_xen_record_put xl_link_lost
-$(addprefix $(BUILD)/tests/test_xl_xen_,nth monitor): XP_LINK += $(HOSTS_WRAPPED:%=-Wl,--wrap=%)
+$(addprefix $(BUILD)/tests/test_xl_xen_,nth monitor forget): XP_LINK += $(HOSTS_WRAPPED:%=-Wl,--wrap=%)
 # Likewise, and those of the guests that it starts.
 FAULTY := malloc calloc realloc aligned_alloc mmap socket socketpair connect \
     bind listen accept4 getsockopt poll sendmsg recvmsg read pwrite fallocate \

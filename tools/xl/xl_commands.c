@@ -77,7 +77,7 @@ const struct xl_command xl_xen_commands[] = {
     { "migrate-postcopy-now", xl_cmd_xen_migrate_request, NULL, "DOMAIN",
       "turn a migration under way to post-copy" },
     { "migrate-abort", xl_cmd_xen_migrate_request, NULL, "DOMAIN",
-      "give up a migration under way" },
+      "give up a migration under way, or what one has left" },
     { "migrate-status", xl_cmd_xen_migrate_request, NULL, "[--json] [DOMAIN]",
       "how far migrations are, and what to do" },
     { "postcopy-check", xl_cmd_postcopy_check, NULL,

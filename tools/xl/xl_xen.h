@@ -13,6 +13,7 @@
  * xl_xen_recover.c  a new connection for a migration that lost its own
  * xl_xen_takeover.c the place of a receiver that is dead
  * xl_xen_leftover.c what processes that were killed have left
+ * xl_xen_forget.c   records of guests that are not here any more
  * xl_xen_monitor.c  what becomes of a guest that shuts down
  * xl_xen_watch.c    that one process sees to that, and whether one does
  * xl_xen_check.c    `postcopy-check`
@@ -188,6 +189,20 @@ int xl_xen_leftover_remove(libxl_ctx *ctx, const struct xl_xen_domain *domain,
  */
 int xl_xen_remove_half_built(libxl_ctx *ctx, const char *uuid,
                              unsigned int *removed_r);
+
+/* ---- xl_xen_forget.c ---- */
+
+/* A record of either side is about a guest of that name or UUID. */
+bool xl_xen_is_recorded(const char *wanted);
+
+/* `request` (xl_control.h) about such a guest where no domain has its name: is
+ * answered by the records, which "abort" removes.  An exit status. */
+int xl_xen_ask_records(libxl_ctx *ctx, const char *wanted, const char *request);
+
+/* ---- xl_xen_requests.c ---- */
+
+/* A process answers for the migration. */
+bool xl_xen_is_served(const char *place, const char *uuid);
 
 /* ---- xl_xen_guard.c ---- */
 

@@ -4,7 +4,8 @@
  * `migrate-postcopy-now` for a guest of Xen: finds out which migration is
  * meant, by the guest's name or number, and asks its process, at the source or
  * at the destination; on one host that is both, at the source.  Where there is
- * none, what one has left is explained, and removed by `migrate-abort`.
+ * none, what one has left is explained, and removed by `migrate-abort`; of a
+ * guest that is not here either xl_xen_forget.c does that.
  */
 #include "xl_xen.h"
 
@@ -43,7 +44,16 @@ static bool has_source_record(const char *uuid)
     return false;
 }
 
-/* NAME, or what NAME is called while it is on its way. */
+static bool is_unknown(libxl_ctx *ctx, const char *wanted)
+{
+    uint32_t domid;
+    int rc = libxl_domain_qualifier_to_domid(ctx, wanted, &domid);
+
+    return rc == ERROR_INVAL || rc == ERROR_DOMAIN_NOTFOUND;
+}
+
+/* NAME, or what NAME is called while it is on its way.  -ENOENT: there is none,
+ * but a record tells of it. */
 static int find(libxl_ctx *ctx, const char *wanted,
                 struct xl_xen_domain *domain_r)
 {
@@ -66,10 +76,12 @@ static int find(libxl_ctx *ctx, const char *wanted,
             return rc ? xl_xen_cannot_ask(wanted)
                       : xl_xen_find(ctx, name, domain_r);
     }
+    if ( xl_xen_is_recorded(wanted) && is_unknown(ctx, wanted) )
+        return -ENOENT;
     return xl_xen_find_any(ctx, wanted, domain_r);
 }
 
-static bool is_served(const char *place, const char *uuid)
+bool xl_xen_is_served(const char *place, const char *uuid)
 {
     char answer[XL_CONTROL_ANSWER_MAX];
     int rc = xl_control_ask(place, uuid, "status", answer, sizeof(answer));
@@ -93,10 +105,12 @@ static int ask(libxl_ctx *ctx, const char *wanted, const char *request)
     const char *place;
     int status = find(ctx, wanted, &domain);
 
+    if ( status == -ENOENT )
+        return xl_xen_ask_records(ctx, wanted, request);
     if ( status )
         return status;
     place = xl_xen_place(has_source_record(domain.uuid));
-    if ( !is_served(place, domain.uuid) )
+    if ( !xl_xen_is_served(place, domain.uuid) )
         left = xl_xen_leftover(ctx, &domain);
     if ( left == XL_XEN_LEFT_HALF_BUILT && !strcmp(request, "abort") )
         status = xl_xen_leftover_remove(ctx, &domain, wanted);
