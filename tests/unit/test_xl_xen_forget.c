@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * test_xl_xen_forget.c: what is recorded of a guest that is not on its host any
- * more, on a host that is made up (xen_hosts.inc.c): who asks hears of it, and
- * `migrate-abort` removes it, or says why not.
+ * test_xl_xen_forget.c: what processes that are gone have recorded, on hosts
+ * that are made up (xen_hosts.inc.c): of a guest that is not there any more,
+ * which `migrate-abort` removes, or says why not; and of one that was left, or
+ * arrives, again since: what is older says nothing about that.
  */
 #include <check.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 #include "xen_hosts_store.inc.c"
 #include "xen_hosts_hv.inc.c"
 #include "xen_hosts_run.inc.c"
+
+#include "xl_control.h"
 
 #define MUST(cond)                                                             \
     ck_assert_msg(cond, "%s: %s\n%s", world->refused, #cond, said(THERE))
@@ -62,7 +65,8 @@ static bool is_left(int host, bool at_source)
 }
 
 /* A process that is gone has left it: file, nodes, the socket. */
-static void leave_record(int host, enum xc_sr_owner owner, bool at_source)
+static void leave_record_of(int host, enum xc_sr_owner owner, bool at_source,
+                            uint32_t domid)
 {
     static const uint8_t session[16] = { 1, 2, 3 };
     struct xl_xen_record record;
@@ -72,11 +76,16 @@ static void leave_record(int host, enum xc_sr_owner owner, bool at_source)
     here = host;
     ck_assert_int_eq(xl_xen_record_open(&record, GUEST_UUID, "g", at_source),
                      0);
-    record.journal.domid = 12;
+    record.journal.domid = domid;
     ck_assert_int_eq(xl_xen_record_put(&record, owner, session, 1), 0);
     xl_xen_store_set(record.store, "domid", "12");
     xl_xen_record_close(&record);
     ck_assert(is_left(host, at_source));
+}
+
+static void leave_record(int host, enum xc_sr_owner owner, bool at_source)
+{
+    leave_record_of(host, owner, at_source, 12);
 }
 
 static void forget_records(const enum xc_sr_owner left[2])
@@ -192,6 +201,137 @@ START_TEST(what_is_needed_of_a_record_stays)
 }
 END_TEST
 
+/* ---- And of one that is --------------------------------------------------------- */
+
+static const struct
+{
+    enum xc_sr_owner owner;
+    uint32_t domid; /* 12 is the domain that is there */
+    bool goes;
+} halves[] = {
+    { XC_SR_OWNER_LOST, 5, true },     { XC_SR_OWNER_OWNER, 5, true },
+    { XC_SR_OWNER_FINISHED, 5, true }, { XC_SR_OWNER_PREP, 12, true },
+    { XC_SR_OWNER_OWNER, 12, false },
+};
+
+/* An older migration's record says nothing of what was left half-built since;
+ * whoever believes FINISHED destroys the only copy. */
+START_TEST(what_is_half_built_is_not_what_was_recorded_before)
+{
+    uint8_t uuid[16];
+
+    guest_uuid(uuid);
+    open_hosts();
+    reset_hosts();
+    leave_record_of(THERE, halves[_i].owner, false, halves[_i].domid);
+    lock_world();
+    add_domain(THERE, "g--incoming", uuid);
+    unlock_world();
+    MUST(xl(THERE, "migrate-status g") == XL_EXIT_FAILED);
+    if ( halves[_i].domid != 12 )
+        MUST(says("`xl migrate-abort g` removes it"));
+    MUST(xl(THERE, "migrate-abort g") ==
+         (halves[_i].goes ? XL_EXIT_DONE : XL_EXIT_FAILED));
+    MUST(!guest_on(THERE) == halves[_i].goes);
+    MUST(halves[_i].goes || says("`xl migrate-recover` at its source"));
+    wait_all();
+    close_hosts();
+}
+END_TEST
+
+/* So does the next migration. */
+START_TEST(an_older_record_does_not_keep_a_guest_away)
+{
+    uint8_t uuid[16];
+
+    guest_uuid(uuid);
+    open_hosts();
+    reset_hosts();
+    leave_record_of(THERE, XC_SR_OWNER_LOST, false, 5);
+    lock_world();
+    add_domain(THERE, "g--incoming", uuid);
+    unlock_world();
+    MUST(xl(HERE, "migrate --postcopy=require --progress=none "
+                  "--recovery-wait 0 g there") == XL_EXIT_DONE);
+    MUST(is_running(THERE) && is_whole_there());
+    wait_all();
+    close_hosts();
+}
+END_TEST
+
+static void answer_it(void *ctx, const char *request, char *answer, size_t len)
+{
+    (void)ctx;
+    snprintf(answer, len, "%s",
+             here == HERE ? "error another attempt is under way"
+             : !strncmp(request, "recoverable", 8) ? "ok"
+                                                   : "ok it arrives");
+}
+
+/* A process that answers. */
+static pid_t start_answering(int host)
+{
+    struct xl_control *control = NULL;
+    struct pollfd fd = { .events = POLLIN };
+    pid_t pid;
+
+    here = host;
+    must(!xl_control_open(xl_xen_place(host == HERE), GUEST_UUID, answer_it,
+                          NULL, &control));
+    pid = fork();
+    if ( pid )
+        return pid;
+    for ( fd.fd = xl_control_fd(control); poll(&fd, 1, -1) > 0; )
+        xl_control_service(control);
+    _exit(1);
+}
+
+START_TEST(what_arrives_answers_before_what_was_left)
+{
+    uint8_t uuid[16];
+    pid_t pid;
+
+    guest_uuid(uuid);
+    open_hosts();
+    reset_hosts();
+    leave_record(THERE, XC_SR_OWNER_COMMITTED, true);
+    leave_record(THERE, XC_SR_OWNER_PREP, false);
+    lock_world();
+    add_domain(THERE, "g--incoming", uuid);
+    unlock_world();
+    pid = start_answering(THERE);
+    MUST(xl(THERE, "migrate-status g") == XL_EXIT_DONE);
+    MUST(says("it arrives"));
+    kill(pid, SIGKILL);
+    wait_all();
+    close_hosts();
+}
+END_TEST
+
+/* Nothing is settled, and all is kept: not what status 1 says. */
+START_TEST(a_second_attempt_settles_nothing)
+{
+    pid_t pids[2];
+
+    open_hosts();
+    reset_hosts();
+    guest_on(HERE)->shutdown = true;
+    guest_on(HERE)->reason = LIBXL_SHUTDOWN_REASON_SUSPEND;
+    snprintf(guest_on(HERE)->name, sizeof(guest_on(HERE)->name),
+             "g--migratedaway");
+    leave_record_of(HERE, XC_SR_OWNER_COMMITTED, true, 7);
+    leave_record(THERE, XC_SR_OWNER_OWNER, false);
+    pids[0] = start_answering(HERE);
+    pids[1] = start_answering(THERE);
+    MUST(xl(HERE, "migrate-recover -q g there") == XL_EXIT_UNKNOWN);
+    ck_assert_ptr_nonnull(strstr(said(HERE), "another attempt is under way"));
+    kill(pids[0], SIGKILL);
+    kill(pids[1], SIGKILL);
+    wait_all();
+    close_hosts();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s;
@@ -208,6 +348,11 @@ int main(int argc, char **argv)
     tcase_add_loop_test(tc, what_is_recorded_of_a_guest_that_is_gone_is_removed,
                         0, 2);
     tcase_add_test(tc, what_is_needed_of_a_record_stays);
+    tcase_add_loop_test(tc, what_is_half_built_is_not_what_was_recorded_before,
+                        0, sizeof(halves) / sizeof(halves[0]));
+    tcase_add_test(tc, an_older_record_does_not_keep_a_guest_away);
+    tcase_add_test(tc, what_arrives_answers_before_what_was_left);
+    tcase_add_test(tc, a_second_attempt_settles_nothing);
     suite_add_tcase(s, tc);
     r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -185,7 +185,7 @@ static int hand_over(const struct xl_migration *m,
                  rc                                   ? strerror(-rc)
                  : strncmp(reply.answer, "error ", 6) ? reply.answer
                                                       : reply.answer + 6);
-        status = XL_EXIT_FAILED;
+        status = XL_EXIT_UNKNOWN;
     }
     else
     {

@@ -109,22 +109,26 @@ int xl_xen_leftover_remove(libxl_ctx *ctx, const struct xl_xen_domain *domain,
     struct xl_xen_record record;
     unsigned int removed = 0;
     int lock_fd = -1, rc;
+    bool ran = false;
 
     rc = xl_xen_record_open(&record, domain->uuid, domain->name, false);
     if ( !rc )
         rc = xl_xen_lock(xl_now_us() + LOCK_TIMEOUT_US, &lock_fd);
     if ( !rc )
     {
-        rc = xl_xen_record_fence(&record);
+        rc = xl_xen_record_fence(&record, domain->domid);
+        ran = rc == -EBUSY;
         rc = rc == -ENOENT ? 0 : rc;
     }
     if ( !rc )
         rc = xl_xen_remove_half_built(ctx, domain->uuid, &removed);
     if ( rc )
         xl_error("`%s`, domain %u, is not removed: %s", wanted, domain->domid,
-                 rc == -EBUSY ? "a migration holds it"
-                 : rc == -EIO ? xl_xen_complaint()
-                              : strerror(-rc));
+                 ran ? "it was handed over and may have run here; `xl "
+                       "migrate-recover` at its source settles it"
+                 : rc == -EBUSY ? "a migration holds it"
+                 : rc == -EIO   ? xl_xen_complaint()
+                                : strerror(-rc));
     else
         xl_note("`%s`, domain %u, is removed", wanted, domain->domid);
     if ( !rc )

@@ -105,7 +105,8 @@ static int check_incoming(struct xl_xen_receiver *r)
                  r->incoming);
         return -EBUSY;
     }
-    if ( xl_xen_pages_missing(uuid, domid) && xl_xen_record_fence(&r->record) )
+    if ( xl_xen_pages_missing(uuid, domid) &&
+         xl_xen_record_fence(&r->record, domid) )
     {
         xl_error("`%s`, domain %u, is left of a migration that has been "
                  "promised something; `xl migrate-status %s` tells more",

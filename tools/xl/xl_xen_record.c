@@ -171,13 +171,14 @@ int xl_xen_record_put(void *ctx, enum xc_sr_owner owner,
     return 0;
 }
 
-int xl_xen_record_fence(struct xl_xen_record *record)
+int xl_xen_record_fence(struct xl_xen_record *record, uint32_t domid)
 {
     struct xl_journal_record known;
     int rc = xl_journal_read(xl_xen_place(false), record->uuid, &known);
 
     /* Of an older migration, FINISHED say: nothing was promised since. */
-    if ( rc || xl_journal_is_settled(&known) )
+    if ( rc || xl_journal_is_settled(&known) ||
+         (known.domid && known.domid != domid) )
         return rc;
     if ( known.owner != XC_SR_OWNER_PREP )
         return -EBUSY;

@@ -50,10 +50,11 @@ int xl_xen_record_put(void *ctx, enum xc_sr_owner owner,
 
 /*
  * Of a destination whose process is gone: what it has promised is taken back,
- * because the guest never ran here and now never will.  -EBUSY: it has run, or
- * may have; -ENOENT: nothing was promised.
+ * because the guest never ran here and now never will.  domid: what it has left
+ * here; a record of another domain is an older migration's, and stays as it is.
+ * -EBUSY: it has run, or may have; -ENOENT: nothing was promised.
  */
-int xl_xen_record_fence(struct xl_xen_record *record);
+int xl_xen_record_fence(struct xl_xen_record *record, uint32_t domid);
 
 /* The engine's progress; ctx is the record. */
 void xl_xen_record_progress(void *ctx, const struct xc_sr_progress *p);

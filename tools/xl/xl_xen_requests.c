@@ -89,13 +89,29 @@ bool xl_xen_is_served(const char *place, const char *uuid)
     return rc != -ENOENT && rc != -ECONNREFUSED;
 }
 
-/* Of either side. */
-static bool is_recorded(const char *uuid)
+/* A source that was killed may have left something long ago, while somebody
+ * answers for what arrives now. */
+static bool is_from_here(const char *uuid)
+{
+    return has_source_record(uuid) &&
+           (xl_xen_is_served(xl_xen_place(true), uuid) ||
+            !xl_xen_is_served(xl_xen_place(false), uuid));
+}
+
+/* Of either side; what an older migration to here has recorded says nothing
+ * about a domain that was left half-built since. */
+static bool is_recorded(const struct xl_xen_domain *domain,
+                        enum xl_xen_leftover left)
 {
     struct xl_journal_record record;
+    int rc;
 
-    return xl_journal_read(xl_xen_place(true), uuid, &record) != -ENOENT ||
-           xl_journal_read(xl_xen_place(false), uuid, &record) != -ENOENT;
+    if ( xl_journal_read(xl_xen_place(true), domain->uuid, &record) != -ENOENT )
+        return true;
+    rc = xl_journal_read(xl_xen_place(false), domain->uuid, &record);
+    return rc ? rc != -ENOENT
+              : left != XL_XEN_LEFT_HALF_BUILT || !record.domid ||
+                    record.domid == domain->domid;
 }
 
 static int ask(libxl_ctx *ctx, const char *wanted, const char *request)
@@ -109,12 +125,12 @@ static int ask(libxl_ctx *ctx, const char *wanted, const char *request)
         return xl_xen_ask_records(ctx, wanted, request);
     if ( status )
         return status;
-    place = xl_xen_place(has_source_record(domain.uuid));
+    place = xl_xen_place(is_from_here(domain.uuid));
     if ( !xl_xen_is_served(place, domain.uuid) )
         left = xl_xen_leftover(ctx, &domain);
     if ( left == XL_XEN_LEFT_HALF_BUILT && !strcmp(request, "abort") )
         status = xl_xen_leftover_remove(ctx, &domain, wanted);
-    else if ( left != XL_XEN_LEFT_NONE && !is_recorded(domain.uuid) )
+    else if ( left != XL_XEN_LEFT_NONE && !is_recorded(&domain, left) )
         status = xl_xen_leftover_tell(&domain, left, wanted);
     else
         status = xl_migration_ask(place, domain.uuid, wanted, request);
