@@ -239,6 +239,40 @@ START_TEST(what_is_half_built_is_not_what_was_recorded_before)
 }
 END_TEST
 
+static void publish_owner(const char *owner)
+{
+    struct xs_handle *xs = xs_open(0);
+    char path[120];
+
+    snprintf(path, sizeof(path), "%s/%s/destination/owner", XL_XEN_STORE_ROOT,
+             GUEST_UUID);
+    ck_assert(xs_write(xs, XBT_NULL, path, owner, (unsigned)strlen(owner)));
+    xs_close(xs);
+}
+
+/* xenstored did not take the last word of a process that has ended: the file
+ * has it, and the guest may be saved. */
+START_TEST(the_file_says_whether_pages_are_missing)
+{
+    open_hosts();
+    reset_hosts();
+    leave_record(THERE, XC_SR_OWNER_OWNER, false);
+    ck_assert(xl_xen_pages_missing(GUEST_UUID, 12));
+    ck_assert(!xl_xen_pages_missing(GUEST_UUID, 13));
+    leave_record(THERE, XC_SR_OWNER_FINISHED, false);
+    publish_owner("owner");
+    ck_assert(!xl_xen_pages_missing(GUEST_UUID, 12));
+    leave_record_of(THERE, XC_SR_OWNER_LOST, false, 5);
+    ck_assert(!xl_xen_pages_missing(GUEST_UUID, 12));
+    leave_record(THERE, XC_SR_OWNER_LOST, false);
+    ck_assert(xl_xen_pages_missing(GUEST_UUID, 12));
+    /* It is older than the last boot. */
+    publish_owner("none");
+    ck_assert(!xl_xen_pages_missing(GUEST_UUID, 12));
+    close_hosts();
+}
+END_TEST
+
 /* So does the next migration. */
 START_TEST(an_older_record_does_not_keep_a_guest_away)
 {
@@ -350,6 +384,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, what_is_needed_of_a_record_stays);
     tcase_add_loop_test(tc, what_is_half_built_is_not_what_was_recorded_before,
                         0, sizeof(halves) / sizeof(halves[0]));
+    tcase_add_test(tc, the_file_says_whether_pages_are_missing);
     tcase_add_test(tc, an_older_record_does_not_keep_a_guest_away);
     tcase_add_test(tc, what_arrives_answers_before_what_was_left);
     tcase_add_test(tc, a_second_attempt_settles_nothing);

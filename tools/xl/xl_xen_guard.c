@@ -54,22 +54,20 @@ static bool is_published(const char *uuid, uint32_t domid)
 }
 
 /*
- * A slow xenstored may not have been told yet of what is on the disk.  Of a
- * process that is gone, the file may be older than the last boot: then the
- * number is another's.
+ * The file decides: a slow xenstored may not have been told yet of what is on
+ * the disk, or never have been, if its process ended meanwhile.  Of a process
+ * that is gone, the file may be older than the last boot, which xenstore does
+ * not outlive: then the number is another's.
  */
-static bool is_recorded(const char *uuid, uint32_t domid)
+bool xl_xen_pages_missing(const char *uuid, uint32_t domid)
 {
     struct xl_journal_record record;
 
-    return !xl_journal_read(xl_xen_place(false), uuid, &record) &&
-           record.domid == domid && xl_xen_record_is_held(uuid, false) &&
-           is_short_of_pages(xc_sr_owner_name(record.owner));
-}
-
-bool xl_xen_pages_missing(const char *uuid, uint32_t domid)
-{
-    return is_recorded(uuid, domid) || is_published(uuid, domid);
+    if ( xl_journal_read(xl_xen_place(false), uuid, &record) )
+        return is_published(uuid, domid);
+    return record.domid == domid &&
+           is_short_of_pages(xc_sr_owner_name(record.owner)) &&
+           (xl_xen_record_is_held(uuid, false) || is_published(uuid, domid));
 }
 
 /* The first argument that is neither an option nor the value of one. */
