@@ -18,6 +18,8 @@
 #include "xen_hosts_hv.inc.c"
 #include "xen_hosts_run.inc.c"
 
+#include <sys/file.h>
+
 #include "xl_control.h"
 
 #define MUST(cond)                                                             \
@@ -366,6 +368,55 @@ START_TEST(a_second_attempt_settles_nothing)
 }
 END_TEST
 
+static const char *lock_file(void)
+{
+    static char path[300];
+
+    snprintf(path, sizeof(path), "%s/%s.lock", xl_xen_place(false), GUEST_UUID);
+    return path;
+}
+
+/* As xl_xen_record_is_held() does, only slower. */
+static void look_for_ever(void)
+{
+    int fd;
+
+    for ( ;; usleep(3000) )
+    {
+        fd = open(lock_file(), O_RDONLY | O_CLOEXEC);
+        if ( fd >= 0 && !flock(fd, LOCK_SH | LOCK_NB) )
+            usleep(1000);
+        if ( fd >= 0 )
+            close(fd);
+    }
+}
+
+START_TEST(who_only_looks_does_not_hold_it)
+{
+    struct xl_xen_record record;
+    pid_t pid;
+
+    open_hosts();
+    reset_hosts();
+    leave_record(THERE, XC_SR_OWNER_LOST, false);
+    pid = fork();
+    if ( !pid )
+        look_for_ever();
+    for ( unsigned int i = 0; i < 100; i++ )
+    {
+        /* Who was killed has left it. */
+        close(open(lock_file(), O_RDWR | O_CREAT, 0600));
+        usleep(2000);
+        ck_assert_int_eq(xl_xen_record_open(&record, GUEST_UUID, "g", false),
+                         0);
+        xl_xen_record_close(&record);
+    }
+    kill(pid, SIGKILL);
+    wait_all();
+    close_hosts();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s;
@@ -388,6 +439,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, an_older_record_does_not_keep_a_guest_away);
     tcase_add_test(tc, what_arrives_answers_before_what_was_left);
     tcase_add_test(tc, a_second_attempt_settles_nothing);
+    tcase_add_test(tc, who_only_looks_does_not_hold_it);
     suite_add_tcase(s, tc);
     r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

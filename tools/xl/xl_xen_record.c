@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "xl_progress.h"
@@ -23,6 +24,7 @@
 #define PATH_LEN         200
 #define OPEN_TIMEOUT_US  UINT64_C(10000000)
 #define WRITE_TIMEOUT_US UINT64_C(2000000)
+#define LOCK_TRIES       25u
 
 static int make_dir(const char *dir)
 {
@@ -33,10 +35,16 @@ static int make_dir(const char *dir)
     return rc;
 }
 
-/* The lock file goes with its holder, so the one that was opened may be gone
- * by the time it is locked. */
+/*
+ * The lock file goes with its holder, so the one that was opened may be gone
+ * by the time it is locked.  Who only looks whether it is held (is_held below)
+ * holds it for a moment itself, and must not be taken for a migration.
+ */
 static int take_lock(struct xl_xen_record *r, const char *file)
 {
+    const struct timespec pause = { .tv_nsec = 4000000 };
+    unsigned int tries = LOCK_TRIES;
+
     for ( ;; )
     {
         struct stat st;
@@ -50,7 +58,10 @@ static int take_lock(struct xl_xen_record *r, const char *file)
             int rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
 
             close(fd);
-            return rc;
+            if ( rc != -EBUSY || !--tries )
+                return rc;
+            (void)nanosleep(&pause, NULL);
+            continue;
         }
         if ( !fstat(fd, &st) && st.st_nlink )
         {
