@@ -57,6 +57,44 @@ START_TEST(a_line_says_the_phase_and_where_the_guest_runs)
 }
 END_TEST
 
+/* With its record an engine begins, or ends, where another word would be wrong. */
+static const struct
+{
+    enum xc_sr_phase phase;
+    enum xc_sr_owner owner;
+    const char *place;
+} places[] = {
+    { XC_SR_PHASE_SETUP, XC_SR_OWNER_NONE, "source" },
+    { XC_SR_PHASE_SETUP, XC_SR_OWNER_COMMITTED, "unknown" },
+    { XC_SR_PHASE_SETUP, XC_SR_OWNER_OWNER, "destination" },
+    { XC_SR_PHASE_SUSPEND, XC_SR_OWNER_NONE, "source" },
+    { XC_SR_PHASE_HANDOVER, XC_SR_OWNER_COMMITTED, "nowhere" },
+    { XC_SR_PHASE_POSTCOPY, XC_SR_OWNER_COMMITTED, "destination" },
+    { XC_SR_PHASE_DISCONNECTED, XC_SR_OWNER_COMMITTED, "unknown" },
+    { XC_SR_PHASE_DISCONNECTED, XC_SR_OWNER_PREP, "nowhere" },
+    { XC_SR_PHASE_DISCONNECTED, XC_SR_OWNER_OWNER, "destination" },
+    { XC_SR_PHASE_DONE, XC_SR_OWNER_DONE, "destination" },
+    { XC_SR_PHASE_DONE, XC_SR_OWNER_ENDED, "nowhere" },
+    { XC_SR_PHASE_FAILED, XC_SR_OWNER_NONE, "source" },
+    { XC_SR_PHASE_FAILED, XC_SR_OWNER_RESUMED, "source" },
+    { XC_SR_PHASE_FAILED, XC_SR_OWNER_COMMITTED, "unknown" },
+    { XC_SR_PHASE_FAILED, XC_SR_OWNER_FENCED, "source" },
+    { XC_SR_PHASE_FAILED, XC_SR_OWNER_OWNER, "destination" },
+};
+
+START_TEST(nobody_is_told_that_it_runs_where_it_may_not)
+{
+    struct xc_sr_progress p = in_phase(places[_i].phase);
+    char line[160];
+
+    p.owner = places[_i].owner;
+    ck_assert_str_eq(xl_progress_guest_place(&p), places[_i].place);
+    xl_progress_line(&p, line, sizeof(line));
+    if ( strcmp(places[_i].place, "source") )
+        ck_assert_ptr_null(strstr(line, "runs here"));
+}
+END_TEST
+
 START_TEST(a_line_is_cut_not_overrun)
 {
     struct xc_sr_progress p = in_phase(XC_SR_PHASE_POSTCOPY);
@@ -349,6 +387,8 @@ int main(void)
 
     tcase_add_loop_test(t, a_line_says_the_phase_and_where_the_guest_runs, 0,
                         sizeof(lines) / sizeof(lines[0]));
+    tcase_add_loop_test(t, nobody_is_told_that_it_runs_where_it_may_not, 0,
+                        sizeof(places) / sizeof(places[0]));
     tcase_add_test(t, a_line_is_cut_not_overrun);
     tcase_add_test(t, on_a_terminal_one_line_is_rewritten_and_taken_away);
     tcase_add_test(t, on_a_terminal_no_line_is_as_wide_as_80_columns);

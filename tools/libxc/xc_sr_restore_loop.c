@@ -58,6 +58,7 @@ void xc_sr__receiver_report(struct xc_sr_receiver *r, uint64_t now_us)
         .faults_outstanding = r->nr_waiters,
         .elapsed_us = now_us - r->stats->start_us,
         .stats = r->stats,
+        .owner = r->owner,
     };
 
     if ( !r->params->progress ||

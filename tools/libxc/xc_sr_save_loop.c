@@ -85,6 +85,7 @@ void xc_sr__sender_report(struct xc_sr_sender *s, uint64_t now_us)
         .faults_outstanding = s->urgent_nr,
         .elapsed_us = now_us - s->stats->start_us,
         .stats = s->stats,
+        .owner = s->owner,
     };
     uint64_t since_us = now_us - s->progress_at_us;
 

@@ -216,6 +216,7 @@ struct xc_sr_progress
     uint64_t faults_outstanding; /* vCPUs (or others) wait for them now */
     uint64_t elapsed_us;
     const struct xc_sr_stats *stats;
+    enum xc_sr_owner owner; /* this side's record */
 };
 
 /* ---- Policy ------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "xl.h"
@@ -23,32 +24,56 @@ void xl_progress_init(struct xl_progress *progress, enum xl_progress_mode mode,
     *progress = (struct xl_progress){ .mode = mode, .name = name };
 }
 
-const char *xl_progress_guest_place(enum xc_sr_phase phase)
+/* What this side's record says of it. */
+static const char *place_by_record(enum xc_sr_owner owner)
 {
-    switch ( phase )
+    switch ( owner )
     {
-    case XC_SR_PHASE_HANDOVER:
-        return "nowhere";
-    case XC_SR_PHASE_POSTCOPY:
-    case XC_SR_PHASE_DONE:
-        return "destination";
-    case XC_SR_PHASE_DISCONNECTED:
+    case XC_SR_OWNER_COMMITTED:
         return "unknown";
+    case XC_SR_OWNER_PREP:
+    case XC_SR_OWNER_ENDED:
+        return "nowhere";
+    case XC_SR_OWNER_DONE:
+    case XC_SR_OWNER_OWNER:
+    case XC_SR_OWNER_FINISHED:
+    case XC_SR_OWNER_LOST:
+        return "destination";
     default:
         return "source";
     }
 }
 
-const char *xl_progress_phase_text(enum xc_sr_phase phase, unsigned int round,
-                                   char *buf, size_t len)
+const char *xl_progress_guest_place(const struct xc_sr_progress *p)
 {
-    switch ( phase )
+    switch ( p->phase )
+    {
+    case XC_SR_PHASE_PRECOPY:
+    case XC_SR_PHASE_SUSPEND:
+        return "source";
+    case XC_SR_PHASE_HANDOVER:
+        return "nowhere";
+    case XC_SR_PHASE_POSTCOPY:
+    case XC_SR_PHASE_DONE:
+        return p->owner == XC_SR_OWNER_ENDED ? "nowhere" : "destination";
+    default:
+        return place_by_record(p->owner);
+    }
+}
+
+const char *xl_progress_phase_text(const struct xc_sr_progress *p, char *buf,
+                                   size_t len)
+{
+    switch ( p->phase )
     {
     case XC_SR_PHASE_SETUP:
-        snprintf(buf, len, "setting up (guest runs here)");
+        snprintf(buf, len, "setting up (guest %s)",
+                 strcmp(xl_progress_guest_place(p), "source") ? "may run there"
+                                                              : "runs here");
         break;
     case XC_SR_PHASE_PRECOPY:
-        snprintf(buf, len, "pre-copy, round %u (guest runs here)", round + 1);
+        snprintf(buf, len, "pre-copy, round %u (guest runs here)",
+                 p->round + 1);
         break;
     case XC_SR_PHASE_SUSPEND:
         snprintf(buf, len, "suspending the guest");
@@ -75,11 +100,10 @@ const char *xl_progress_phase_text(enum xc_sr_phase phase, unsigned int round,
 void xl_progress_line(const struct xc_sr_progress *p, char *buf, size_t len)
 {
     char phase[64], rate[XL_FORMAT_LEN], count[XL_FORMAT_LEN];
-    int at = snprintf(
-        buf, len, "%s: %u%%, %s",
-        xl_progress_phase_text(p->phase, p->round, phase, sizeof(phase)),
-        xl_percent(p->done_pages, p->total_pages),
-        xl_format_rate(p->bytes_per_s, rate));
+    int at = snprintf(buf, len, "%s: %u%%, %s",
+                      xl_progress_phase_text(p, phase, sizeof(phase)),
+                      xl_percent(p->done_pages, p->total_pages),
+                      xl_format_rate(p->bytes_per_s, rate));
 
     if ( at < 0 || (size_t)at >= len )
         return;
@@ -102,7 +126,7 @@ static void show_json(const struct xl_progress *progress,
     xl_json_string(&j, "type", "progress");
     xl_json_string(&j, "name", progress->name);
     xl_json_string(&j, "phase", xc_sr_phase_name(p->phase));
-    xl_json_string(&j, "guest_runs_at", xl_progress_guest_place(p->phase));
+    xl_json_string(&j, "guest_runs_at", xl_progress_guest_place(p));
     xl_json_u64(&j, "round", p->round);
     xl_json_u64(&j, "percent", xl_percent(p->done_pages, p->total_pages));
     xl_json_u64(&j, "done_pages", p->done_pages);
@@ -131,9 +155,8 @@ static void show(struct xl_progress *progress, const struct xc_sr_progress *p)
         xl_set_progress_line_open(true);
         break;
     case XL_PROGRESS_PLAIN:
-        xl_note(
-            "%s: %s", progress->name,
-            xl_progress_phase_text(p->phase, p->round, phase, sizeof(phase)));
+        xl_note("%s: %s", progress->name,
+                xl_progress_phase_text(p, phase, sizeof(phase)));
         break;
     case XL_PROGRESS_JSON:
         show_json(progress, p);

@@ -31,11 +31,12 @@ void xl_progress_end(struct xl_progress *progress);
 
 /* What the source does, and where the guest runs: "pre-copy, round 2 (guest
  * runs here)". */
-const char *xl_progress_phase_text(enum xc_sr_phase phase, unsigned int round,
-                                   char *buf, size_t len);
+const char *xl_progress_phase_text(const struct xc_sr_progress *p, char *buf,
+                                   size_t len);
 
-/* "source", "nowhere" or "destination". */
-const char *xl_progress_guest_place(enum xc_sr_phase phase);
+/* "source", "nowhere", "destination" or "unknown": where it may run, as far as
+ * the side knows whose progress it is. */
+const char *xl_progress_guest_place(const struct xc_sr_progress *p);
 
 /* One line for people, without newline. */
 void xl_progress_line(const struct xc_sr_progress *p, char *buf, size_t len);

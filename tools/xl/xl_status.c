@@ -94,7 +94,7 @@ static const char *place(const struct xl_status *s)
                    ? "nowhere"
                    : "source";
     if ( s->p && phase != XC_SR_PHASE_DISCONNECTED )
-        return xl_progress_guest_place(phase);
+        return xl_progress_guest_place(s->p);
     switch ( (int)s->owner )
     {
     case XC_SR_OWNER_COMMITTED:

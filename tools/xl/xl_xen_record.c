@@ -208,9 +208,7 @@ void xl_xen_record_progress(void *ctx, const struct xc_sr_progress *p)
     else
         xl_xen_store_set_later(s, "phase", "%s", xc_sr_phase_name(p->phase));
     xl_xen_store_set_later(s, "guest-runs-at", "%s",
-                           r->owner == XC_SR_OWNER_ENDED
-                               ? "nowhere"
-                               : xl_progress_guest_place(p->phase));
+                           xl_progress_guest_place(p));
     /* The guest stands still: xenstored has what libxl wants of it to do, and
      * on a small host every word to it is time of the guest's. */
     if ( p->phase == XC_SR_PHASE_SUSPEND || p->phase == XC_SR_PHASE_HANDOVER )
