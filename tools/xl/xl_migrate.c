@@ -91,10 +91,12 @@ static int check_guest(struct xl_migration *m)
         xl_error("cannot ask guest `%s`: %s", name, strerror(-rc));
     else if ( info.retained )
     {
-        xl_error("`%s` was left suspended by a migration whose outcome is not "
-                 "known; `xl resume` it if it does not run at the "
-                 "destination, `xl destroy` it if it does",
-                 name);
+        xl_error("`%s` is kept suspended here by a migration that handed it "
+                 "over: `xl --local %s migrate-recover %s DEST` goes on with "
+                 "that. Where it cannot: `xl resume` it here if it does not "
+                 "run there any more, `xl destroy` it here only if it runs "
+                 "there with all its memory",
+                 name, m->global->local_dir, name);
         return XL_EXIT_UNKNOWN;
     }
     else if ( info.state != XC_SR_LOCAL_RUNNING &&
@@ -275,15 +277,19 @@ static int finish_resumed(struct xl_migration *m)
 static int finish_unknown(struct xl_migration *m)
 {
     const char *name = m->args.name;
+    char command[512];
     int status;
 
     xl_child_end(&m->child, CHILD_FAIL_TIMEOUT_MS, false, &status);
+    xl_recover_command(m, command, sizeof(command));
     xl_error("`%s` was handed over, and then: %s", name, m->why);
     xl_error("it may run at %s, so it is kept here, suspended, with all its "
              "memory",
              m->args.dest);
-    xl_error("look there first: if it does NOT run there, `xl --local %s "
-             "resume %s` runs it here",
+    if ( m->args.stream_version >= 3 && !m->goes_on )
+        xl_error("to go on with it, or to know where it stands: %s", command);
+    xl_error("by hand, look there first: if it does NOT run there, `xl --local "
+             "%s resume %s` runs it here",
              m->global->local_dir, name);
     xl_error("if it is there with pages missing for good, `xl destroy` it "
              "there first, and then resume it here");

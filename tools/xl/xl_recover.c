@@ -14,8 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* As it has to be typed; what cannot be known stands in capitals. */
-static void recover_command(const struct xl_migration *m, char *buf, size_t len)
+void xl_recover_command(const struct xl_migration *m, char *buf, size_t len)
 {
     const struct xl_migrate_args *args = &m->args;
     const char *dir = m->global->local_dir;
@@ -60,7 +59,7 @@ static void on_lost(void *ctx, const char *why)
         xl_error("`%s` could not be taken up again: %s", m->args.name, why);
         return;
     }
-    recover_command(m, command, sizeof(command));
+    xl_recover_command(m, command, sizeof(command));
     xl_error("the connection of `%s` is lost: %s", m->args.name, why);
     xl_error("it may run at %s; it is kept here, suspended, with all its "
              "memory, and this process waits for: %s",

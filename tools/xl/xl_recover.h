@@ -18,6 +18,9 @@
 
 /* ---- xl_recover.c ---- */
 
+/* `migrate-recover` as it has to be typed; what cannot be known stands in
+ * capitals. */
+void xl_recover_command(const struct xl_migration *m, char *buf, size_t len);
 /* For xc_sr_save_params.recovery; m->control is there. */
 void xl_migration_recovery(struct xl_migration *m,
                            struct xc_sr_recovery *recovery_r);
