@@ -48,8 +48,9 @@ static int print_command_help(const char *name)
 {
     const struct xl_command *local = xl_command_find(name);
     const struct xl_command *xen = xl_command_find_xen(name);
+    const struct xl_command *any = local ? local : xen;
 
-    if ( !local && !xen )
+    if ( !any )
     {
         xl_error("help: no command called `%s`; `xl help` lists them", name);
         return XL_EXIT_USAGE;
@@ -58,8 +59,23 @@ static int print_command_help(const char *name)
         printf("usage: xl --local DIR %s %s\n", name, local->usage);
     if ( xen )
         printf("%s xl %s %s\n", local ? "   or:" : "usage:", name, xen->usage);
-    puts(local ? local->help : xen->help);
+    puts(any->help);
+    if ( !xen )
+        printf("Without --local it is a command of the system's xl, if that "
+               "has it: `xl %s --help`\n",
+               name);
     return XL_EXIT_DONE;
+}
+
+/* xl help COMMAND: of a command that is not ours the system's xl knows. */
+static int help_about(const struct xl_global *global, char **argv,
+                      const char *name)
+{
+    if ( !global->local_dir && !xl_command_find(name) &&
+         !xl_command_find_xen(name) &&
+         xl_passthrough_try(getenv("PATH"), argv) )
+        return XL_EXIT_NO_XL;
+    return print_command_help(name);
 }
 
 /* True for -v, -vv, ...; *count_r how many. */
@@ -157,6 +173,23 @@ static int run_system(const struct xl_global *global, int argc, char **argv,
 }
 #endif
 
+/* After an option of the system's xl, before a command that may be guarded. */
+static int run_with_options(const struct xl_global *global, int argc,
+                            char **argv, int first)
+{
+#ifdef HAVE_XENLIGHT
+    while ( first < argc && argv[first][0] == '-' )
+        first++; /* none of them has a value */
+    if ( first < argc && xl_xen_is_refused(global, argc - first, argv + first) )
+        return XL_EXIT_FAILED;
+#else
+    (void)global;
+    (void)argc;
+    (void)first;
+#endif
+    return xl_passthrough(getenv("PATH"), argv);
+}
+
 static int run_local(const struct xl_global *global, int argc, char **argv)
 {
     const struct xl_command *c = xl_command_find(argv[0]);
@@ -198,7 +231,7 @@ int main(int argc, char **argv)
     if ( wants_help(argv[first]) )
     {
         if ( first + 1 < argc )
-            return print_command_help(argv[first + 1]);
+            return help_about(&global, argv, argv[first + 1]);
         print_help(stdout);
         return XL_EXIT_DONE;
     }
@@ -212,6 +245,6 @@ int main(int argc, char **argv)
         return XL_EXIT_USAGE;
     }
     if ( !known )
-        return xl_passthrough(getenv("PATH"), argv);
+        return run_with_options(&global, argc, argv, first);
     return run_system(&global, argc, argv, first);
 }

@@ -94,6 +94,8 @@ void xl_log_release(const char *already_said);
  * failure, with XL_EXIT_NO_XL, having said why.
  */
 int xl_passthrough(const char *path, char **argv);
+/* Likewise; false, and nothing was said, if there is none. */
+bool xl_passthrough_try(const char *path, char **argv);
 
 /* ---- Sub-commands outside xl_local.c -------------------------------------- */
 

@@ -76,7 +76,7 @@ static bool try_versioned(const struct stat *self, char **argv)
     return tried;
 }
 
-int xl_passthrough(const char *path, char **argv)
+bool xl_passthrough_try(const char *path, char **argv)
 {
     struct stat self;
     size_t i;
@@ -85,14 +85,19 @@ int xl_passthrough(const char *path, char **argv)
     {
         xl_error("cannot tell which file this program is (/proc/self/exe: %s)",
                  strerror(errno));
-        return XL_EXIT_NO_XL;
+        return true;
     }
     if ( try_path(path, &self, argv) )
-        return XL_EXIT_NO_XL;
+        return true;
     for ( i = 0; i < sizeof(usual_places) / sizeof(usual_places[0]); i++ )
         if ( try_dir(usual_places[i], strlen(usual_places[i]), &self, argv) )
-            return XL_EXIT_NO_XL;
-    if ( try_versioned(&self, argv) )
+            return true;
+    return try_versioned(&self, argv);
+}
+
+int xl_passthrough(const char *path, char **argv)
+{
+    if ( xl_passthrough_try(path, argv) )
         return XL_EXIT_NO_XL;
     xl_error("this command needs the system's xl, and there is no other xl in "
              "PATH, /usr/sbin or /usr/lib/xen*/bin (for guests of the local "
