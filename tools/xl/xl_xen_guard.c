@@ -70,6 +70,13 @@ bool xl_xen_pages_missing(const char *uuid, uint32_t domid)
            (xl_xen_record_is_held(uuid, false) || is_published(uuid, domid));
 }
 
+/* The system's xl takes a command's first letters for it, as long as no other
+ * begins with them. */
+static bool is_command(const char *arg, const char *name)
+{
+    return *arg && !strncmp(arg, name, strlen(arg));
+}
+
 /* The first argument that is neither an option nor the value of one. */
 static const char *find_domain_argument(int argc, char **argv,
                                         const char *with_value)
@@ -117,7 +124,7 @@ bool xl_xen_is_refused(const struct xl_global *global, int argc, char **argv)
     size_t i;
 
     for ( i = 0; i < sizeof(guarded) / sizeof(guarded[0]) && !wanted; i++ )
-        if ( !strcmp(argv[0], guarded[i].name) )
+        if ( is_command(argv[0], guarded[i].name) )
             wanted = find_domain_argument(argc, argv, guarded[i].with_value);
     /* Whatever is wrong with it, the system's xl says so. */
     if ( !wanted || geteuid() || !is_any_arriving() ||
