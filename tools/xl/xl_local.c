@@ -93,7 +93,7 @@ static const char *take_option(struct xc_sr_local_config *c, int opt,
         return !parse_size(arg, &c->memory_kib) &&
                        c->memory_kib >= XC_SR_LOCAL_MIN_MEMORY_KIB
                    ? NULL
-                   : "--memory: a size from 1M on, such as 256M";
+                   : "--memory: a multiple of 4k from 1M on, such as 256M";
     case 'c':
         if ( xl_parse_u64(arg, 1, XC_SR_LOCAL_MAX_VCPUS, &n) )
             return "--vcpus: a number from 1 to 64";

@@ -185,10 +185,14 @@ static const char *take_value(int option, const char *text,
         return rc ? "milliseconds, from 1 to 3600000" : NULL;
     case OPT_BANDWIDTH:
         rc = parse_bandwidth(text, &args->bandwidth_bytes_per_s);
-        return rc ? "megabytes per second, more than 0" : NULL;
+        return rc ? "megabytes per second, more than 0, with up to three "
+                    "decimals"
+                  : NULL;
     case OPT_POSTCOPY_BANDWIDTH:
         rc = parse_bandwidth(text, &args->postcopy_bandwidth_bytes_per_s);
-        return rc ? "megabytes per second, more than 0" : NULL;
+        return rc ? "megabytes per second, more than 0, with up to three "
+                    "decimals"
+                  : NULL;
     case OPT_VERSION:
         rc = xl_parse_u64(text, 2, 3, &v);
         args->stream_version = (unsigned int)v;
@@ -267,9 +271,14 @@ static void begin_scan(void)
 /* getopt_long() has come across no option of ours. */
 static int refuse_option(int option, char **argv, char *why, size_t why_len)
 {
-    snprintf(why, why_len, "%s: %s", argv[optind - 1],
-             option == ':' ? "a value is missing"
-                           : "no such option, or no value wanted");
+    const char *what = option == ':' ? "a value is missing"
+                                     : "no such option, or no value wanted";
+
+    /* One of several letters in a word: optind may be before that still. */
+    if ( optopt > ' ' && optopt < 127 )
+        snprintf(why, why_len, "-%c: %s", optopt, what);
+    else
+        snprintf(why, why_len, "%s: %s", argv[optind - 1], what);
     return -EINVAL;
 }
 
