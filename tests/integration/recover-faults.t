@@ -45,7 +45,7 @@ expect "no loss" wait_until 20 both_lost
 kill -INT "$MIG_PID"
 await "$MIG_PID" 20
 expect_eq "exit code of the sender" "$RC" 4
-expect_match "the sender" "$(cat "$T/mig.err")" 'to go on with it.*: xl --local .* migrate-recover .*g '
+expect_match "the sender" "$(cat "$T/mig.err")" 'to go on with it.*: xl --local .* migrate-recover .*g .*xl --local DIR migrate-receive --recover g'
 expect_eq "where it runs, when the sender ends" "$(jq -s 'map(select(.type == "progress")) | .[-1].guest_runs_at' "$T/mig.out")" '"unknown"'
 xl --local "$A" migrate-recover g "$B"
 expect_eq "exit code of migrate-recover" "$RC" 0

@@ -33,8 +33,9 @@ void xl_recover_command(const struct xl_migration *m, char *buf, size_t len)
     else
         snprintf(buf, len,
                  "xl %smigrate-recover %s%s COMMAND, where COMMAND leads to "
-                 "`xl migrate-receive %s--recover %s` at the destination",
-                 local, options, args->name, dir ? "" : "--postcopy ", m->key);
+                 "`xl %smigrate-receive %s--recover %s` at the destination",
+                 local, options, args->name, dir ? "--local DIR " : "",
+                 dir ? "" : "--postcopy ", m->key);
 }
 
 static void on_lost(void *ctx, const char *why)
