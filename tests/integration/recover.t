@@ -42,6 +42,22 @@ expect_json "statistics" "$T/mig.stats" '.outcome == "done" and .recovery.losses
 settled
 end
 
+begin "--on-loss=pause: it stands still while there is no connection, and that is said"
+through_relay "$T/dest.sh" "migrate-receive --recovery-wait 600 --timeout 8 --on-loss=pause" --cut-after 3000000
+# shellcheck disable=SC2086
+migrate_bg "$A" "$T/dest.sh" g -s '' $P0
+expect "no loss" wait_until 20 both_lost
+expect "the guest is not paused" is_state "$B" g paused
+expect_match "the receiver" "$(cat "$T/recv.err")" 'it is paused here and waits for .xl migrate-recover g HOST.'
+xl --local "$B" migrate-status
+expect_match "migrate-status at the destination" "$(cat "$T/out")" 'it is here with pages missing: .xl migrate-recover. at its source goes on'
+xl --local "$A" migrate-recover g "$B"
+expect_eq "exit code of migrate-recover" "$RC" 0
+await "$MIG_PID" 20
+expect_eq "exit code of the sender" "$RC" 0
+settled
+end
+
 begin "the guest ends while there is no connection: it has ended, and that is what everybody says"
 start --cut-after 3000000
 expect "no loss" wait_until 20 both_lost

@@ -122,11 +122,12 @@ static void on_lost(void *ctx, const char *why)
     if ( !first )
         xl_error("`%s` could not be taken up again: %s", name, why);
     else if ( a->owner == XC_SR_OWNER_OWNER )
-        xl_error(
-            "the connection of `%s` is lost: %s; it runs here with the "
-            "pages it has and waits for `xl migrate-recover %s HOST` at its "
-            "source",
-            name, why, name);
+        xl_error("the connection of `%s` is lost: %s; it %s and waits for `xl "
+                 "migrate-recover %s HOST` at its source",
+                 name, why,
+                 a->pause_on_loss ? "is paused here"
+                                  : "runs here with the pages it has",
+                 name);
     else
         xl_error("the connection of `%s` is lost: %s; it is loaded here and "
                  "waits for its source",

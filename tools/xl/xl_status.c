@@ -40,7 +40,7 @@ static const char *advise_owner(enum xc_sr_phase phase, bool alive)
                "or says that it is lost: destroy it here, then resume it at "
                "its source";
     return phase == XC_SR_PHASE_DISCONNECTED
-               ? "it runs here with pages missing: `xl migrate-recover` at its "
+               ? "it is here with pages missing: `xl migrate-recover` at its "
                  "source goes on"
                : "it runs here, its pages are on their way";
 }
