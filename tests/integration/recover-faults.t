@@ -36,6 +36,7 @@ expect_eq "exit code of migrate-status" "$RC" 1
 expect_match "migrate-status" "$(cat "$T/err")" 'kept suspended here with all its memory: .xl migrate-recover. goes on'
 xl --local "$A" migrate-recover g "$B"
 expect_eq "exit code of migrate-recover" "$RC" 0
+expect_match "what it had to send" "$(cat "$T/out")" 'post-copy  [1-9][^ ]* pages owed'
 settled
 end
 

@@ -214,6 +214,9 @@ static int owe_the_rest(struct xc_sr_sender *s)
         xc_sr__pageset_add(&s->owed, pfn);
         pfn = xc_sr__pageset_next_gap(&s->present, pfn + 1);
     }
+    /* What this process has to send, the first time that it is asked. */
+    if ( s->from_record && !s->stats->pages_announced )
+        s->stats->pages_announced = s->owed.count;
     return 0;
 }
 

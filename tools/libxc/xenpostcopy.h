@@ -171,7 +171,8 @@ struct xc_sr_stats
 
     uint64_t pages_precopy;
     uint64_t pages_resume_set;
-    uint64_t pages_announced; /* owed at TRANSITION */
+    uint64_t pages_announced; /* owed at TRANSITION, or when this process
+                                 went on from a record */
     uint64_t pages_fault;
     uint64_t pages_push;
     uint64_t pages_zero; /* of all the above, sent as zero pages */
