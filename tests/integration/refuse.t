@@ -77,4 +77,13 @@ expect "the guest is still on A" is_here "$A" g
 assert_runs_at "$B" g
 end
 
+begin "a guest there that has the name for what arrives"
+expect "it cannot be named so" "$XL" --local "$B" rename g g--incoming
+migrate "$A" "$B" g
+expect_eq "exit code" "$RC" 1
+expect_match "message" "$(cat "$T/mig.err")" 'a guest is called .g--incoming. here.*xl rename'
+expect "the guest is still on A" is_here "$A" g
+assert_runs_at "$B" g--incoming
+end
+
 finish

@@ -111,8 +111,13 @@ static int clear_stale(struct xl_receiver *r)
     if ( !rc && (info.migrating || info.state != XC_SR_LOCAL_INCOMING) &&
          info.state != XC_SR_LOCAL_DEAD )
     {
-        xl_error("`%s` is in use here: another migration of `%s` arrives",
-                 r->incoming, r->config.name);
+        if ( info.migrating )
+            xl_error("`%s` is in use here: another migration of `%s` arrives",
+                     r->incoming, r->config.name);
+        else
+            xl_error("a guest is called `%s` here, as `%s` is while it "
+                     "arrives: `xl rename` it first",
+                     r->incoming, r->config.name);
         return -EBUSY;
     }
     return xc_sr_local_destroy(dir, r->incoming, &r->log);
