@@ -60,7 +60,8 @@ help:
 	    "parts of check"
 	@echo "check-full: nothing left out, also check-tsan, check-valgrind," \
 	    "check-model-full"
-	@echo "rig, rig-shell, check-rig, check-rig-full, bench-rig: real Xen under QEMU"
+	@echo "rig, rig-shell, check-rig, check-rig-ci, check-rig-full, bench-rig:" \
+	    "real Xen under QEMU"
 	@echo "paging-hypervisor: a Debian package of a hypervisor for destinations"
 	@echo "fuzz T=s, soak T=s, coverage, bench, install, uninstall, deps, clean, distclean"
 

@@ -202,6 +202,20 @@ START_TEST(a_pause_for_want_of_a_connection_is_recorded)
 }
 END_TEST
 
+/* Whoever watches xenstore looks for it there, as long as the record stays. */
+START_TEST(what_gives_up_says_where_it_runs)
+{
+    struct xl_xen_receiver *r = new_receiver(true);
+    const struct xc_sr_progress p = { .phase = XC_SR_PHASE_FAILED,
+                                      .owner = XC_SR_OWNER_OWNER };
+
+    xl_xen_receiver_on_progress(r, &p);
+    end_receiver(r);
+    ck_assert(has(&xenstored, "/destination/phase=failed\n"));
+    ck_assert(has(&xenstored, "/destination/guest-runs-at=destination\n"));
+}
+END_TEST
+
 START_TEST(a_limit_that_is_lifted_is_recorded)
 {
     struct xl_xen_receiver *r = new_receiver(true);
@@ -239,6 +253,7 @@ int main(void)
     tcase_add_test(tc, without_a_number_nothing_is_assumed);
     tcase_add_test(tc, what_fails_once_does_not_lose_a_guest);
     tcase_add_loop_test(tc, a_pause_for_want_of_a_connection_is_recorded, 0, 2);
+    tcase_add_test(tc, what_gives_up_says_where_it_runs);
     tcase_add_test(tc, a_limit_that_is_lifted_is_recorded);
     tcase_add_test(tc, what_is_not_recorded_is_not_promised);
     suite_add_tcase(s, tc);
