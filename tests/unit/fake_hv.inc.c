@@ -201,6 +201,8 @@ static int fake_populate(struct xc_sr_hv *hv, const uint64_t *pfns,
     for ( unsigned int i = 0; i < nr; i++ )
     {
         guest_of(hv)->populated[pfns[i]] = true;
+        /* A frame comes as somebody else has left it. */
+        memset(page_of(guest_of(hv), pfns[i]), 0x5a, XC_SR_PAGE_SIZE);
         errs_r[i] = 0;
     }
     return 0;

@@ -297,6 +297,10 @@ int xc_domain_populate_physmap(xc_interface *xch, uint32_t domid,
                 continue;
             if ( !give_frame(h, extent_start[i] + k) )
                 return (int)i;
+            /* As whoever had the frame before has left it. */
+            if ( extent_start[i] + k < FAKE_PFNS )
+                memset(fake_contents(h, extent_start[i] + k), 0x5a,
+                       XC_SR_PAGE_SIZE);
         }
     h->superpages += each > 1;
     return (int)nr_extents;

@@ -96,6 +96,8 @@ struct xc_sr_hv
 struct xc_sr_hv_ops
 {
     const char *name;
+    /* A frame of populate()'s holds zeroes: they need not be written. */
+    bool populates_zeroes;
 
     /* ---- life ---- */
     /* Frees the handle's resources; see xc_sr_hv_open_*() for what becomes of
@@ -153,7 +155,8 @@ struct xc_sr_hv_ops
                const void **pages_r, int *errs_r);
     void (*unmap)(struct xc_sr_hv *hv, const uint64_t *pfns, unsigned int nr,
                   const void **pages);
-    /* Destination: frames for pfns that have none. */
+    /* Destination: frames for pfns that have none.  What they hold may be
+     * anything, unless populates_zeroes. */
     int (*populate)(struct xc_sr_hv *hv, const uint64_t *pfns, unsigned int nr,
                     int *errs_r);
     /* Destination, before the guest runs: contents of populated pages that

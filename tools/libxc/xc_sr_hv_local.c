@@ -500,6 +500,7 @@ static int attach(struct xc_sr_hv *hv)
 
 static const struct xc_sr_hv_ops local_ops = {
     .name = "local",
+    .populates_zeroes = true,
     .close = close_local,
     .info = get_info,
     .suspend_start = suspend_start,

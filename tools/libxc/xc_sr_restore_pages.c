@@ -358,7 +358,13 @@ static int store_zero(struct xc_sr_receiver *r)
 {
     size_t kept = 0;
 
-    /* A page that never held anything is zero as soon as it is populated. */
+    /*
+     * A frame may hold what another guest has left in it: Xen clears those of
+     * a guest that has died, and none that a guest gave up, or lost by being
+     * paged out.  Only where they are known to be clear nothing is written.
+     */
+    if ( !r->hv->ops->populates_zeroes )
+        return store(r, r->pending, r->nr_pending, NULL);
     for ( size_t i = 0; i < r->nr_pending; i++ )
     {
         uint64_t pfn = r->pending[i];
