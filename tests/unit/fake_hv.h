@@ -67,7 +67,9 @@ struct fake_guest
     enum xc_sr_hv_state refused_state; /* state_put: if there is an error */
     int refused_state_error;
     int reserve_error;
-    unsigned int unpause_calls;     /* in vain, before it is done */
+    unsigned int unpause_calls; /* in vain, before it is done */
+    bool unpause_begun;
+    unsigned int page_in_failures;  /* so many calls of it, from then on */
     bool unpause_needs_page;        /* it is not done before a page has come */
     atomic_bool *unpause_waits_for; /* nor before this is true; NULL: no */
     bool unpause_crashes; /* it starts and ends before the call returns */

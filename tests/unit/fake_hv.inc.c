@@ -107,6 +107,7 @@ static int fake_unpause(struct xc_sr_hv *hv, bool leave_paused)
         g->unpause_failures--;
         return -EAGAIN;
     }
+    g->unpause_begun = true;
     if ( g->unpause_calls )
     {
         g->unpause_calls--;
@@ -411,6 +412,11 @@ static int fake_page_in(struct xc_sr_hv *hv, const uint64_t *pfns,
 
     if ( g->gone && !g->crashed )
         return -ESRCH;
+    if ( g->unpause_begun && g->page_in_failures )
+    {
+        g->page_in_failures--;
+        return -EIO;
+    }
     for ( unsigned int i = 0; i < nr; i++ )
     {
         errs_r[i] = g->missing[pfns[i]] ? 0 : -EEXIST;

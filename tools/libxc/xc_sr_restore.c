@@ -203,14 +203,15 @@ static void pause_us(unsigned int us)
 /*
  * Once.  Somebody who has to be told first, a device model, may wait for a
  * page himself: pages go on coming, over another connection if need be, and as
- * long as they can there is no limit.  A guest that starts after all needs them.
+ * long as all can there is no limit.  A guest that starts after all needs them,
+ * so a failure stops none; but what it took along the source does not send again.
  */
 static int unpause(struct xc_sr_receiver *r)
 {
     bool paused = r->params->leave_paused || r->stays_paused;
     uint64_t period_us = r->params->commit_timeout_us;
     uint64_t served_us = xc_sr__now_us(), warn_us = served_us + period_us;
-    int rc;
+    int rc, failure;
 
     r->preparing = r->params->prepare != NULL; /* prepare_fd: ask again */
     r->unpausing = true;
@@ -224,18 +225,18 @@ static int unpause(struct xc_sr_receiver *r)
                         r->hv->info.domid);
             warn_us = now_us + period_us;
         }
-        if ( !xc_sr__receiver_turn_through(r, now_us + UNPAUSE_WAIT_US) )
+        failure = xc_sr__receiver_turn_through(r, now_us + UNPAUSE_WAIT_US);
+        if ( !r->start_failure )
+            r->start_failure = failure;
+        if ( !r->start_failure )
             served_us = xc_sr__now_us();
-        else if ( now_us < served_us + UNPAUSE_LIMIT_US )
-            pause_us(UNPAUSE_WAIT_US);
-        else
-        {
-            rc = -EINPROGRESS;
+        else if ( now_us >= served_us + UNPAUSE_LIMIT_US )
             break;
-        }
+        if ( failure )
+            pause_us(UNPAUSE_WAIT_US);
     }
     r->preparing = r->unpausing = false;
-    return rc;
+    return rc == -EALREADY && !r->gone ? -EINPROGRESS : rc;
 }
 
 /*
@@ -288,6 +289,8 @@ static int pull_pages(struct xc_sr_receiver *r)
     uint64_t seen = 0, deadline_us = stall_deadline_us(r);
     int rc = say_running(r);
 
+    if ( !rc )
+        rc = r->start_failure;
     xc_sr__receiver_phase(r, XC_SR_PHASE_POSTCOPY);
     while ( !rc && r->missing.count && !r->ended )
         rc = turn_or_stall(r, &seen, &deadline_us);

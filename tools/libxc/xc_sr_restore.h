@@ -107,6 +107,7 @@ struct xc_sr_receiver
     bool committed; /* COMMIT came */
     bool ran;
     bool unpausing;    /* it may have, when that is over */
+    int start_failure; /* of the pager meanwhile, if nothing made it good */
     bool running_said; /* RUNNING; recovery says it again */
     bool aborted;      /* ABORT came */
     bool ended;        /* END came */

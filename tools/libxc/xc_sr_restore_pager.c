@@ -208,7 +208,7 @@ int xc_sr__receiver_faults(struct xc_sr_receiver *r)
 int xc_sr__receiver_unless_gone(struct xc_sr_receiver *r, int rc)
 {
     /* Whatever its last calls said, its memory is no longer wanted. */
-    if ( r->ran && !xc_sr__receiver_check_gone(r) && r->gone )
+    if ( (r->ran || r->unpausing) && !xc_sr__receiver_check_gone(r) && r->gone )
         return 0;
     return rc;
 }

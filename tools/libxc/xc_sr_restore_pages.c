@@ -237,7 +237,8 @@ static int note_entries(struct xc_sr_receiver *r, const struct xc_sr_event *ev)
         if ( xc_sr__ptype_has_data(ptype) )
         {
             /* The head found no memory for so many, and a guest that is being
-             * started is served all the same: they stay missing. */
+             * started is served all the same: they stay missing, and that is
+             * the failure of what follows its start. */
             if ( r->nr_pending >= r->pending_cap )
                 return -ENOMEM;
             r->pending[r->nr_pending++] = pfn;

@@ -331,7 +331,8 @@ int xc_sr__receiver_turn_through(struct xc_sr_receiver *r, uint64_t deadline_us)
 
     /* Its news is not read meanwhile, so it must not be waited for either. */
     r->preparing = false;
-    while ( rc && r->conn_lost && xc_sr__receiver_may_recover(r) )
+    /* Whatever it was: pages that were on their way come on the next one. */
+    while ( rc && xc_sr__receiver_may_recover(r) )
         rc = xc_sr__receiver_recover(r);
     r->preparing = preparing;
     return rc;

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * test_engine_start.c: between COMMIT and RUNNING, where the guest is being
+ * started: what fails then, and a guest that is not started after all.
+ */
+#include "recover_world.inc.c"
+
+/* It is not the connection that fails meanwhile, but the loading of pages: the
+ * source has sent them, and sends them again only to who has lost it. */
+START_TEST(test_page_lost_while_unpausing)
+{
+    struct world *w = calloc(1, sizeof(*w));
+
+    ck_assert_ptr_nonnull(w);
+    world_init(w, (struct plan){ NOTHING });
+    w->p.save.policy.max_iterations = 0;
+    w->p.save.max_postcopy_bandwidth_bytes_per_s = 200000;
+    w->p.dst.unpause_needs_page = true;
+    w->p.dst.page_in_failures = 1;
+    start(w);
+    operate(w, NULL, 0);
+    assert_one_whole_guest(w);
+    ck_assert_uint_eq(w->p.restored.stats.recoveries, 1);
+    world_dispose(w);
+    free(w);
+}
+END_TEST
+
+/* Pages are lost while it is being started, and nobody recovers: that it has
+ * started does not make them come, so nobody waits for them for ever. */
+START_TEST(test_page_lost_for_good)
+{
+    struct pair p;
+
+    pair_init(&p, 3000, 3);
+    p.save.max_postcopy_bandwidth_bytes_per_s = 8 << 20;
+    p.dst.unpause_calls = 200;
+    p.dst.page_in_failures = 1;
+    run(&p);
+    ck_assert_int_eq(p.restore_rc, -EIO);
+    ck_assert(p.restored.ran);
+    ck_assert(!p.restored.whole);
+    ck_assert_int_eq(p.restored.owner, XC_SR_OWNER_OWNER);
+    ck_assert_ptr_nonnull(strstr(p.restored.why, "cannot load"));
+    ck_assert(!p.destroyed);
+    ck_assert_int_eq(p.saved.owner, XC_SR_OWNER_COMMITTED);
+    ck_assert(!p.src.resumed);
+    pair_dispose(&p);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("engine_start");
+    TCase *tc = tcase_create("start");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, test_page_lost_while_unpausing);
+    tcase_add_test(tc, test_page_lost_for_good);
+    suite_add_tcase(suite, tc);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
