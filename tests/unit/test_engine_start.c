@@ -49,6 +49,36 @@ START_TEST(test_page_lost_for_good)
 }
 END_TEST
 
+static int destroy_for_good(void *ctx)
+{
+    struct pair *p = ctx;
+    uint64_t one = 1;
+
+    p->dst.gone = true;
+    ck_assert_int_eq(write(p->dst.gone_fd, &one, sizeof(one)), sizeof(one));
+    return on_destroy(p);
+}
+
+/* What the source sent before it read NAK does not hide its END. */
+START_TEST(test_nak_while_pages_come)
+{
+    struct pair p;
+
+    pair_init(&p, 5000, 3);
+    p.save.deny_features = XC_SR_FEATURE_ACK; /* no rests */
+    p.save.policy.max_iterations = 0;
+    p.dst_journal.fail_on = XC_SR_OWNER_OWNER;
+    p.restore.destroy = destroy_for_good;
+    run(&p);
+    assert_stays(&p);
+    ck_assert(p.src.resumed);
+    ck_assert_int_eq(p.restored.owner, XC_SR_OWNER_FENCED);
+    ck_assert(p.destroyed);
+    ck_assert(p.restored.end_seen);
+    pair_dispose(&p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("engine_start");
@@ -59,6 +89,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_page_lost_while_unpausing);
     tcase_add_test(tc, test_page_lost_for_good);
+    tcase_add_test(tc, test_nak_while_pages_come);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

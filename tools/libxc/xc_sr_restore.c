@@ -448,10 +448,8 @@ static void say_nak(struct xc_sr_receiver *r, int rc)
         xc_sr__outq_drain(&r->out, xc_sr__now_us() + LAST_WORDS_US);
 }
 
-/*
- * It never ran here and never will: recorded, ended, and only then said.  What
- * cannot be recorded or ended is not promised to anybody.
- */
+/* It never ran here and never will: recorded, ended, and only then said.  What
+ * cannot be recorded or ended is not promised to anybody. */
 static void fence(struct xc_sr_receiver *r, int rc)
 {
     uint64_t deadline_us = xc_sr__now_us() + LAST_WORDS_US;
@@ -469,8 +467,10 @@ static void fence(struct xc_sr_receiver *r, int rc)
                      r->hv->info.domid, strerror(-ended));
     else
         say_nak(r, rc);
-    /* A source that had committed answers END; then nobody will ask again. */
-    while ( promised && !ended && !r->ended && !r->eof &&
+    /* A source that had committed answers END, behind pages for a guest that
+     * is no more; then nobody will ask again. */
+    r->gone = true;
+    while ( promised && !ended && !r->ended && !r->parked &&
             xc_sr__now_us() < deadline_us )
         if ( xc_sr__receiver_turn(r, deadline_us) )
             break;

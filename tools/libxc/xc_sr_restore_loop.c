@@ -132,8 +132,9 @@ static int acknowledge(struct xc_sr_receiver *r, uint64_t step)
     if ( r->parked || r->handshaking )
         return 0;
 
-    if ( xc_sr__receiver_is_through(r) )
-        return 0; /* COMPLETE is the last word on the back channel */
+    /* COMPLETE is the last word on the back channel, and so is NAK. */
+    if ( xc_sr__receiver_is_through(r) || r->owner == XC_SR_OWNER_FENCED )
+        return 0;
     if ( !(r->features & XC_SR_FEATURE_ACK) || used - r->acked < step ||
          used == r->acked || xc_sr__outq_len(&r->out) > BACK_QUEUE_MAX )
         return 0;
@@ -367,7 +368,7 @@ int xc_sr__receiver_turn(struct xc_sr_receiver *r, uint64_t deadline_us)
         rc = xc_sr__receiver_keepalive(r);
     if ( rc )
         return rc;
-    if ( r->paging && r->upper_done )
+    if ( r->paging && r->upper_done && !r->gone )
         rc = xc_sr__receiver_look_ahead(r);
     if ( !rc )
         rc = use_window(r, &stop);

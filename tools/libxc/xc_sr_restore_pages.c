@@ -136,6 +136,8 @@ enum fate
 
 static enum fate fate_of(const struct xc_sr_receiver *r, uint64_t pfn)
 {
+    if ( r->owner == XC_SR_OWNER_FENCED )
+        return FATE_DROP;
     if ( xc_sr__pageset_has(&r->missing, pfn) )
         return xc_sr__pageset_has(&r->stuck, pfn) ? FATE_STUCK : FATE_MISSING;
     return r->upper_done ? FATE_DROP : FATE_PRESENT;
