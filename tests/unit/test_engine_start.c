@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
  * test_engine_start.c: between COMMIT and RUNNING, where the guest is being
- * started: what fails then, and a guest that is not started after all.
+ * started: what fails then, and a guest that is not started after all; and a
+ * pager that cannot take the place of a dead one.
  */
 #include "recover_world.inc.c"
 
@@ -79,6 +80,31 @@ START_TEST(test_nak_while_pages_come)
 }
 END_TEST
 
+/* No memory for its lists, or the hypervisor does not say which pages are
+ * missing: what the record says holds on, and nothing is undone or said. */
+START_TEST(test_pager_is_not_replaced)
+{
+    const struct xc_sr_record_of from = { XC_SR_OWNER_OWNER, { 1 }, 3 };
+    struct pair p;
+    char octet;
+
+    pair_init(&p, 300, 3);
+    if ( _i )
+        p.dst.hv.fail_at = 2; /* paging_on(), is_missing() */
+    else
+        p.dst.hv.info.nr_pfns = 1ULL << 60;
+    p.restore.from = &from;
+    ck_assert_int_ne(xc_sr_restore(&p.restore, &p.restored), 0);
+    ck_assert_int_eq(p.restored.owner, XC_SR_OWNER_OWNER);
+    ck_assert(p.restored.ran && !p.restored.whole);
+    ck_assert(!p.destroyed);
+    ck_assert_int_eq(p.dst.paging, _i);
+    ck_assert_uint_eq(p.dst_journal.nr, 0);
+    ck_assert_int_eq(recv(p.fd[0], &octet, 1, MSG_DONTWAIT), -1);
+    pair_dispose(&p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("engine_start");
@@ -90,6 +116,7 @@ int main(void)
     tcase_add_test(tc, test_page_lost_while_unpausing);
     tcase_add_test(tc, test_page_lost_for_good);
     tcase_add_test(tc, test_nak_while_pages_come);
+    tcase_add_loop_test(tc, test_pager_is_not_replaced, 0, 2);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

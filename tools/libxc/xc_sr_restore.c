@@ -165,10 +165,8 @@ static int promise(struct xc_sr_receiver *r)
     return xc_sr__receiver_say_session(r, XC_SR_REC_POSTCOPY_PREPARED);
 }
 
-/*
- * A slow link may have a whole window ahead of COMMIT: the deadline counts
- * from the last octet, and in all it is not for ever.
- */
+/* A slow link may have a whole window ahead of COMMIT: the deadline counts
+ * from the last octet, and in all it is not for ever. */
 static int wait_commit(struct xc_sr_receiver *r)
 {
     uint64_t deadline_us = xc_sr__now_us() + r->params->commit_timeout_us;
@@ -239,10 +237,8 @@ static int unpause(struct xc_sr_receiver *r)
     return rc == -EALREADY && !r->gone ? -EINPROGRESS : rc;
 }
 
-/*
- * The point of no return.  A failing unpause is tried again: the source has
- * let go, and giving up means that the guest runs nowhere until it is asked.
- */
+/* The point of no return.  A failing unpause is tried again: the source has
+ * let go, and giving up means that the guest runs nowhere until it is asked. */
 static int take_ownership(struct xc_sr_receiver *r)
 {
     int rc = record_owner(r, XC_SR_OWNER_OWNER);
@@ -341,11 +337,8 @@ static int say_stats(struct xc_sr_receiver *r)
     return xc_sr__receiver_say(r);
 }
 
-/*
- * Every page is in, or the guest has ended, and that is recorded: from here on
- * the peer is not needed, and nothing that happens to the connection is a
- * failure.
- */
+/* Every page is in, or the guest has ended, and that is recorded: from here on
+ * the peer is not needed, and nothing that becomes of the connection fails. */
 static int finish(struct xc_sr_receiver *r)
 {
     uint64_t deadline_us;
@@ -562,6 +555,8 @@ int xc_sr_restore(const struct xc_sr_restore_params *params,
     int rc;
 
     memset(result_r, 0, sizeof(*result_r));
+    result_r->ran = p.from != NULL;
+    result_r->owner = p.from ? p.from->owner : XC_SR_OWNER_NONE;
     r = calloc(1, sizeof(*r));
     if ( !r )
         return no_room(&p, result_r);
@@ -579,6 +574,8 @@ int xc_sr_restore(const struct xc_sr_restore_params *params,
     r->nr_pfns = p.hv->info.nr_pfns;
     r->stats->start_us = r->now_us = xc_sr__now_us();
     r->stats->nr_pfns = r->nr_pfns;
+    if ( p.from )
+        xc_sr__receiver_assume_record(r);
     rc = receiver_init(r);
     if ( rc == -ENOMEM )
         no_room(&p, result_r);
@@ -592,7 +589,7 @@ int xc_sr_restore(const struct xc_sr_restore_params *params,
     r->stats->bytes_back = r->out.total;
     result_r->owner = r->owner;
     result_r->ran = r->ran;
-    result_r->whole = r->ran && r->missing.count == 0;
+    result_r->whole = r->ran && r->missing.count == 0 && !r->missing_unknown;
     result_r->end_seen = r->ended || r->aborted;
     xc_sr__receiver_report(r, r->stats->end_us);
     receiver_dispose(r);

@@ -66,14 +66,15 @@ struct xc_sr_receiver
     uint64_t turned_us; /* when that was asked last */
 
     /* A connection after the first: see xc_sr_restore_recover.c. */
-    uint64_t conn_base; /* in.total when it began */
-    bool owns_fds;      /* it was handed in: ours to close */
-    bool conn_lost;     /* it is the connection that failed, not the peer */
-    bool parked;        /* there is none */
-    bool handshaking;   /* RECOVER is said, RESUME is to come */
-    bool resumed;       /* RESUME(go) came on this one */
-    bool gave_up;       /* waiting for another one */
-    bool paused_here;   /* the guest, by us */
+    uint64_t conn_base;   /* in.total when it began */
+    bool owns_fds;        /* it was handed in: ours to close */
+    bool conn_lost;       /* it is the connection that failed, not the peer */
+    bool parked;          /* there is none */
+    bool handshaking;     /* RECOVER is said, RESUME is to come */
+    bool resumed;         /* RESUME(go) came on this one */
+    bool gave_up;         /* waiting for another one */
+    bool paused_here;     /* the guest, by us */
+    bool missing_unknown; /* of a guest that was taken over: yet to be asked */
     char loss_why[256];
 
     /* The book of pages. */
@@ -169,6 +170,8 @@ void xc_sr__receiver_leave(struct xc_sr_receiver *r);
 /* A step that takes as many connections as it needs. */
 int xc_sr__receiver_through_losses(struct xc_sr_receiver *r,
                                    int (*step)(struct xc_sr_receiver *r));
+/* Before anything else can fail: the guest of a record may run. */
+void xc_sr__receiver_assume_record(struct xc_sr_receiver *r);
 /* The place of a dead process is taken, and its source goes on. */
 int xc_sr__receiver_take_over(struct xc_sr_receiver *r);
 /* A turn; a connection that is lost in it is waited out. */

@@ -363,7 +363,7 @@ void xc_sr__receiver_leave(struct xc_sr_receiver *r)
                      "domain %u runs here and %llu of its pages are missing",
                      r->hv->info.domid, (unsigned long long)r->missing.count);
     /* Only the record is behind. */
-    else if ( r->paging && !r->gone )
+    else if ( r->paging && !r->gone && !r->missing_unknown )
         rc = xc_sr__hv_paging_off(r->hv);
     if ( rc )
         xc_sr__error(r->log, "domain %u: cannot stop paging: %s",
@@ -397,11 +397,12 @@ static int find_missing(struct xc_sr_receiver *r)
     }
     xc_sr__pageset_or(&r->announced, &r->missing);
     r->stats->pages_announced = r->missing.count;
+    r->missing_unknown = false;
     return 0;
 }
 
 /* Features are not known any more: 0, which every source can do with. */
-static void assume_record(struct xc_sr_receiver *r)
+void xc_sr__receiver_assume_record(struct xc_sr_receiver *r)
 {
     const struct xc_sr_record_of *from = r->params->from;
 
@@ -411,6 +412,7 @@ static void assume_record(struct xc_sr_receiver *r)
     r->source_pfns = r->nr_pfns;
     r->advised = r->may_postcopy = r->begun = r->upper_done = true;
     r->committed = r->ran = r->running_said = r->paused_here = true;
+    r->missing_unknown = true;
     r->writer.version = 3;
     r->stats->stream_version = 3;
     r->stats->postcopy = true;
@@ -421,7 +423,6 @@ int xc_sr__receiver_take_over(struct xc_sr_receiver *r)
 {
     int rc;
 
-    assume_record(r);
     if ( r->owner != XC_SR_OWNER_OWNER )
         return xc_sr__receiver_fail(r, -EINVAL,
                                     "a record of %s is nothing to take over",
