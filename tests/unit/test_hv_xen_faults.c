@@ -167,6 +167,31 @@ START_TEST(a_running_guest_keeps_its_ring)
 }
 END_TEST
 
+static int is_being_unpaused(void *ctx, bool leave_paused)
+{
+    (void)ctx;
+    (void)leave_paused;
+    return -EALREADY;
+}
+
+/* Who was to let it run may have done so by now. */
+START_TEST(a_guest_that_may_run_keeps_its_ring)
+{
+    close_it();
+    params.unpause = is_being_unpaused;
+    open_it();
+    paging_on();
+    ck_assert_int_eq(xc_sr__hv_paging_reserve(hv), 0);
+    page_out(0, 20);
+    ck_assert_int_eq(xc_sr__hv_unpause(hv, false), -EALREADY);
+    close_it();
+    ck_assert(host->paging);
+    ck_assert_uint_gt(host->claimed, 0);
+    fake_touch_foreign(host, 8, false);
+    ck_assert(!host->crashed);
+}
+END_TEST
+
 /* ---- In a dead process's place ------------------------------------------------------------------ */
 
 /* Whoever dumps it would wait for what is out, for ever. */
@@ -362,6 +387,7 @@ static Suite *hv_xen_faults_suite(void)
     tcase_add_test(tc, paging_that_cannot_end_is_said);
     tcase_add_test(tc, an_empty_guest_is_left_without_paging);
     tcase_add_test(tc, a_running_guest_keeps_its_ring);
+    tcase_add_test(tc, a_guest_that_may_run_keeps_its_ring);
     tcase_add_test(tc, a_crashed_guest_can_be_dumped);
     tcase_add_test(tc, a_guest_that_has_shut_down_is_not_filled);
     tcase_add_test(tc, a_guest_that_resets_itself_wants_its_pages);

@@ -175,7 +175,8 @@ static int unpause(struct xc_sr_hv *hv, bool leave_paused)
         rc = x->params.unpause(x->params.ctx, leave_paused);
     else if ( !leave_paused && xc_domain_unpause(x->xch, x->domid) )
         rc = -errno;
-    if ( !rc || rc == -EINPROGRESS )
+    /* Also while it is being done: that may succeed when nobody looks. */
+    if ( !rc || rc == -EINPROGRESS || rc == -EALREADY )
         x->ran = true;
     return rc;
 }
