@@ -362,10 +362,7 @@ static int cut_at_owner(void *ctx, enum xc_sr_owner owner,
     return put_journal(&w->p.dst_journal, owner, session, epoch);
 }
 
-/* A device model that is told to go on waits for a page, which only another
- * connection can bring.  The guest may run at any time now: where it has to be
- * stopped for the loss it is. */
-START_TEST(test_lost_while_unpausing)
+static struct world *about_to_lose_it_unpausing(bool pauses)
 {
     struct world *w = calloc(1, sizeof(*w));
 
@@ -374,13 +371,36 @@ START_TEST(test_lost_while_unpausing)
     w->p.save.policy.max_iterations = 0;
     w->p.save.max_postcopy_bandwidth_bytes_per_s = 200000;
     w->p.dst.unpause_needs_page = true;
-    w->p.restore.recovery.pause = _i;
+    w->p.restore.recovery.pause = pauses;
     w->p.restore.journal = (struct xc_sr_journal){ cut_at_owner, w };
+    return w;
+}
+
+/* A device model that is told to go on waits for a page of another connection.
+ * The guest may run at any time: where it is to be stopped for the loss it is. */
+START_TEST(test_lost_while_unpausing)
+{
+    struct world *w = about_to_lose_it_unpausing(_i);
+
     start(w);
     operate(w, NULL, 0);
     assert_one_whole_guest(w);
     ck_assert_uint_eq(w->p.dst.pauses, _i);
     ck_assert_uint_ge(w->p.restored.stats.recoveries, 1);
+    world_dispose(w);
+    free(w);
+}
+END_TEST
+
+/* Where nobody brings one it stays stopped. */
+START_TEST(test_lost_while_unpausing_for_good)
+{
+    struct world *w = about_to_lose_it_unpausing(true);
+
+    w->p.save.recovery.timeout_us = w->p.restore.recovery.timeout_us = 200000;
+    start(w);
+    join(w);
+    ck_assert(w->p.restored.ran && w->p.dst.paused && !w->p.src.resumed);
     world_dispose(w);
     free(w);
 }
@@ -566,6 +586,7 @@ int main(void)
     tcase_add_test(tc, test_finished_is_recorded_later);
     tcase_add_test(tc, test_lost_before_running_is_said);
     tcase_add_loop_test(tc, test_lost_while_unpausing, 0, 2);
+    tcase_add_test(tc, test_lost_while_unpausing_for_good);
     tcase_add_test(tc, test_pager_replaced);
     tcase_add_test(tc, test_destination_lost);
     tcase_add_test(tc, test_recovered_in_a_larger_guest);

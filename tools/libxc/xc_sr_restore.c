@@ -203,6 +203,8 @@ static void pause_us(unsigned int us)
  * page himself: pages go on coming, over another connection if need be, and as
  * long as all can there is no limit.  A guest that starts after all needs them,
  * so a failure stops none; but what it took along the source does not send again.
+ * One that was paused for the loss stays so when nobody is waited for any more:
+ * to ask once more would end that pause.
  */
 static int unpause(struct xc_sr_receiver *r)
 {
@@ -228,7 +230,7 @@ static int unpause(struct xc_sr_receiver *r)
             r->start_failure = failure;
         if ( !r->start_failure )
             served_us = xc_sr__now_us();
-        else if ( now_us >= served_us + UNPAUSE_LIMIT_US )
+        else if ( now_us >= served_us + UNPAUSE_LIMIT_US || r->paused_here )
             break;
         if ( failure )
             pause_us(UNPAUSE_WAIT_US);
