@@ -244,6 +244,13 @@ static int connect_to(const char *where)
     return fd;
 }
 
+/* A call with a limit of time is not begun again by itself after a suspend, for
+ * which the kernel wakes whoever waits. */
+static bool is_only_woken(ssize_t rc)
+{
+    return rc < 0 && errno == EINTR;
+}
+
 /* Chunk n of the pool, from where it is: nothing of it is copied here. */
 static bool send_chunk(int fd, unsigned long chunk)
 {
@@ -254,6 +261,8 @@ static bool send_chunk(int fd, unsigned long chunk)
     {
         ssize_t put = sendfile(fd, net_half.pool_fd, &at, end - at);
 
+        if ( is_only_woken(put) )
+            continue;
         if ( put <= 0 )
         {
             wrong(&net_half, "send: %s", put ? strerror(errno) : "nothing");
@@ -271,6 +280,8 @@ static bool receive_chunk(int fd, uint8_t *to)
     {
         ssize_t got = recv(fd, to + have, CHUNK - have, 0);
 
+        if ( is_only_woken(got) )
+            continue;
         if ( got <= 0 )
         {
             wrong(&net_half, "receive: %s", got ? strerror(errno) : "closed");
