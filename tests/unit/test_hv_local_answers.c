@@ -156,6 +156,24 @@ static void played_out(void)
     close(played.listen_fd);
 }
 
+/* It ends before it has so much as taken the call. */
+START_TEST(who_calls_a_guest_that_ends_hears_that_it_is_gone)
+{
+    struct sockaddr_un sa = { .sun_family = AF_UNIX };
+    static struct lw_msg msg = { .op = LW_DESTROY };
+    int listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int sock = -1;
+
+    snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/ends.sock", dir);
+    ck_assert_int_eq(bind(listen_fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    ck_assert_int_eq(listen(listen_fd, 1), 0);
+    ck_assert_int_eq(xc_sr__lw_connect(dir, "ends", &sock), 0);
+    close(listen_fd);
+    ck_assert_int_eq(xc_sr__lw_call(sock, &msg, NULL, 1000000), -ECONNREFUSED);
+    close(sock);
+}
+END_TEST
+
 static const struct
 {
     enum lie lie;
@@ -285,6 +303,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
+        who_calls_a_guest_that_ends_hears_that_it_is_gone,
         an_answer_that_is_none_is_said,
         what_is_asked_of_a_guest_that_is_gone_is_said,
         a_guest_that_answers_nonsense_is_not_opened,

@@ -159,6 +159,12 @@ out:
     return rc;
 }
 
+/* However its process went, and whether it had read what was asked. */
+static int ended_or(int rc)
+{
+    return rc == -EPIPE || rc == -ECONNRESET ? -ECONNREFUSED : rc;
+}
+
 int xc_sr__lw_call(int sock, struct lw_msg *msg, struct lw_fds *fds_r,
                    uint64_t timeout_us)
 {
@@ -167,7 +173,7 @@ int xc_sr__lw_call(int sock, struct lw_msg *msg, struct lw_fds *fds_r,
     int rc = xc_sr__lw_send(sock, msg, NULL);
 
     if ( rc )
-        return rc == -EPIPE ? -ECONNREFUSED : rc;
+        return ended_or(rc);
     for ( ;; )
     {
         struct pollfd pfd = { .fd = sock, .events = POLLIN };
@@ -182,7 +188,7 @@ int xc_sr__lw_call(int sock, struct lw_msg *msg, struct lw_fds *fds_r,
         if ( rc == -EAGAIN )
             continue;
         if ( rc )
-            return rc == -EPIPE || rc == -ECONNRESET ? -ECONNREFUSED : rc;
+            return ended_or(rc);
         if ( msg->op != op || (msg->rc && fds_r && fds_r->nr) )
         {
             if ( fds_r )
