@@ -304,28 +304,40 @@ static void answer_it(void *ctx, const char *request, char *answer, size_t len)
                                                    : "ok it arrives");
 }
 
-/* A process that answers. */
-static pid_t start_answering(int host)
+/* A process that answers, and what it does so with, by host. */
+static struct
 {
-    struct xl_control *control = NULL;
+    struct xl_control *control;
+    pid_t pid;
+} answering[2];
+
+static void start_answering(int host)
+{
+    struct xl_control **control = &answering[host].control;
     struct pollfd fd = { .events = POLLIN };
     pid_t pid;
 
     here = host;
     must(!xl_control_open(xl_xen_place(host == HERE), GUEST_UUID, answer_it,
-                          NULL, &control));
+                          NULL, control));
     pid = fork();
+    answering[host].pid = pid;
     if ( pid )
-        return pid;
-    for ( fd.fd = xl_control_fd(control); poll(&fd, 1, -1) > 0; )
-        xl_control_service(control);
+        return;
+    for ( fd.fd = xl_control_fd(*control); poll(&fd, 1, -1) > 0; )
+        xl_control_service(*control);
     _exit(1);
+}
+
+static void stop_answering(int host)
+{
+    kill(answering[host].pid, SIGKILL);
+    xl_control_close(answering[host].control);
 }
 
 START_TEST(what_arrives_answers_before_what_was_left)
 {
     uint8_t uuid[16];
-    pid_t pid;
 
     guest_uuid(uuid);
     open_hosts();
@@ -335,10 +347,10 @@ START_TEST(what_arrives_answers_before_what_was_left)
     lock_world();
     add_domain(THERE, "g--incoming", uuid);
     unlock_world();
-    pid = start_answering(THERE);
+    start_answering(THERE);
     MUST(xl(THERE, "migrate-status g") == XL_EXIT_DONE);
     MUST(says("it arrives"));
-    kill(pid, SIGKILL);
+    stop_answering(THERE);
     wait_all();
     close_hosts();
 }
@@ -347,8 +359,6 @@ END_TEST
 /* Nothing is settled, and all is kept: not what status 1 says. */
 START_TEST(a_second_attempt_settles_nothing)
 {
-    pid_t pids[2];
-
     open_hosts();
     reset_hosts();
     guest_on(HERE)->shutdown = true;
@@ -357,12 +367,12 @@ START_TEST(a_second_attempt_settles_nothing)
              "g--migratedaway");
     leave_record_of(HERE, XC_SR_OWNER_COMMITTED, true, 7);
     leave_record(THERE, XC_SR_OWNER_OWNER, false);
-    pids[0] = start_answering(HERE);
-    pids[1] = start_answering(THERE);
+    start_answering(HERE);
+    start_answering(THERE);
     MUST(xl(HERE, "migrate-recover -q g there") == XL_EXIT_UNKNOWN);
     ck_assert_ptr_nonnull(strstr(said(HERE), "another attempt is under way"));
-    kill(pids[0], SIGKILL);
-    kill(pids[1], SIGKILL);
+    stop_answering(HERE);
+    stop_answering(THERE);
     wait_all();
     close_hosts();
 }

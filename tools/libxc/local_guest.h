@@ -98,11 +98,11 @@ struct guest
     uint32_t nr_info;
 
     bool admin_paused;
-    bool stopped;          /* by the migration's receiver */
-    bool held;             /* somebody checks */
-    bool incoming;         /* not handed over yet */
-    bool have_state;       /* incoming: registers are in */
-    uint64_t info_missing; /* bit n: vCPU n has no vcpu_info, at the start */
+    bool stopped;                  /* by the migration's receiver */
+    bool held;                     /* somebody checks */
+    bool incoming;                 /* not handed over yet */
+    bool have_state;               /* incoming: registers are in */
+    _Atomic uint64_t info_missing; /* bit n: vCPU n has no vcpu_info */
     bool retained;
     bool crashed;
     char why[128];

@@ -288,7 +288,7 @@ static int do_start(struct guest *g, struct request *rq)
     if ( g->incoming )
     {
         first_start(g);
-        g->info_missing = rq->msg.arg[1];
+        atomic_store(&g->info_missing, rq->msg.arg[1]);
         g->admin_paused = rq->msg.arg[0];
         g->started_us = xc_sr__now_us();
     }

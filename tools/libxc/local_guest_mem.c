@@ -253,7 +253,7 @@ const char *guest_info_wrong(struct vcpu *v)
     uint64_t pfn = g->work_pages + v->id;
     word *w = page_words(g, pfn);
 
-    if ( g->info_missing >> v->id & 1 )
+    if ( atomic_load(&g->info_missing) >> v->id & 1 )
         return "register_vcpu_info failed: its frame is missing";
     if ( atomic_load(&w[0]) != INFO_MAGIC || atomic_load(&w[1]) != v->id ||
          atomic_load(&w[2]) != g->suspend_count ||

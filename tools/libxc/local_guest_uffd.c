@@ -393,6 +393,6 @@ int guest_paging_off(struct guest *g)
     uffd_end(g, &g->missing_uffd);
     atomic_store(&g->stall_ticks, NO_STALL);
     /* A guest that was left paused has not looked yet, and has them now. */
-    g->info_missing = 0;
+    atomic_store(&g->info_missing, 0);
     return 0;
 }
