@@ -18,7 +18,7 @@ FUZZ := BUILD=$(BUILD)-fuzz SANITIZE=fuzzer-no-link,address,undefined
 INTEGRATION := $(sort $(wildcard tests/integration/*.t))
 NOT_BRIEF   := %/limits.t %/stats.t %/now.t %/pause.t %/cli-timeout.t %/kill.t \
     %/recover-faults.t %/dirty-sync.t %/recover-records.t %/journal.t \
-    %/resume-set.t %/verify.t %/broken-off.t
+    %/resume-set.t %/verify.t %/broken-off.t %/recover.t
 LINTS       := $(sort $(wildcard tests/lint/check-*))
 
 .PHONY: check-run check-full check-quick check-unit check-integration check-suites \
@@ -31,12 +31,13 @@ LINTS       := $(sort $(wildcard tests/lint/check-*))
 # peer does is seen by the sanitizers and the other half without them (XP_HALF=1,
 # left_out() of lib.sh); the sanitizers see a third of the migration matrix
 # (XP_BRIEF=1, matrix.t) and neither the tests of figures and of records nor
-# those that mostly wait, and not verify.t, as reading streams is fuzzed.
+# those that mostly wait, and not verify.t, as reading streams is fuzzed, nor
+# recover.t, as test_engine_recover runs with sanitizers.
 # check-full leaves nothing out and takes its time.  What the rig boots is built
 # meanwhile, where the other parts leave the processors idle.
 check-run:
 	@nice tests/rig/build >/dev/null 2>&1 &
-	@XP_HALF=1 T=8 MAKE='$(MAKE)' tests/check $(BUILD) \
+	@XP_HALF=1 T=6 MAKE='$(MAKE)' tests/check $(BUILD) \
 	    check-quick check-integration check-asan check-fuzz check-rig
 check-full:
 	@T=60 XP_WHOLE=1 MAKE='$(MAKE)' tests/check $(BUILD) lint check-model-full \
