@@ -127,6 +127,11 @@ bool xc_sr__hv_has_crashed(struct xc_sr_hv *hv)
     return hv->ops->has_crashed && hv->ops->has_crashed(hv);
 }
 
+bool xc_sr__hv_populates_zeroes(const struct xc_sr_hv *hv)
+{
+    return hv->ops->populates_zeroes;
+}
+
 int xc_sr__hv_page_types(struct xc_sr_hv *hv, const uint64_t *pfns,
                          unsigned int nr, uint32_t *types_r)
 {

@@ -20,6 +20,7 @@ int xc_sr__hv_pause(struct xc_sr_hv *hv);
 int xc_sr__hv_gone_fd(struct xc_sr_hv *hv);
 int xc_sr__hv_is_gone(struct xc_sr_hv *hv, bool *gone_r);
 bool xc_sr__hv_has_crashed(struct xc_sr_hv *hv);
+bool xc_sr__hv_populates_zeroes(const struct xc_sr_hv *hv);
 int xc_sr__hv_page_types(struct xc_sr_hv *hv, const uint64_t *pfns,
                          unsigned int nr, uint32_t *types_r);
 int xc_sr__hv_map(struct xc_sr_hv *hv, const uint64_t *pfns, unsigned int nr,

@@ -366,7 +366,7 @@ static int store_zero(struct xc_sr_receiver *r)
      * a guest that has died, and none that a guest gave up, or lost by being
      * paged out.  Only where they are known to be clear nothing is written.
      */
-    if ( !r->hv->ops->populates_zeroes )
+    if ( !xc_sr__hv_populates_zeroes(r->hv) )
         return store(r, r->pending, r->nr_pending, NULL);
     for ( size_t i = 0; i < r->nr_pending; i++ )
     {

@@ -24,8 +24,7 @@ void xl_progress_init(struct xl_progress *progress, enum xl_progress_mode mode,
     *progress = (struct xl_progress){ .mode = mode, .name = name };
 }
 
-/* What this side's record says of it. */
-static const char *place_by_record(enum xc_sr_owner owner)
+const char *xl_progress_place_by_record(enum xc_sr_owner owner)
 {
     switch ( owner )
     {
@@ -57,7 +56,7 @@ const char *xl_progress_guest_place(const struct xc_sr_progress *p)
     case XC_SR_PHASE_DONE:
         return p->owner == XC_SR_OWNER_ENDED ? "nowhere" : "destination";
     default:
-        return place_by_record(p->owner);
+        return xl_progress_place_by_record(p->owner);
     }
 }
 

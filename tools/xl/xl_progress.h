@@ -38,6 +38,9 @@ const char *xl_progress_phase_text(const struct xc_sr_progress *p, char *buf,
  * the side knows whose progress it is. */
 const char *xl_progress_guest_place(const struct xc_sr_progress *p);
 
+/* Likewise, of what this side's record says alone. */
+const char *xl_progress_place_by_record(enum xc_sr_owner owner);
+
 /* One line for people, without newline. */
 void xl_progress_line(const struct xc_sr_progress *p, char *buf, size_t len);
 

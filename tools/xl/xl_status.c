@@ -85,25 +85,9 @@ static const char *place(const struct xl_status *s)
 {
     enum xc_sr_phase phase = s->p ? s->p->phase : XC_SR_PHASE_FAILED;
 
-    if ( !s->at_source )
-        return s->owner == XC_SR_OWNER_OWNER ||
-                       s->owner == XC_SR_OWNER_FINISHED ||
-                       s->owner == XC_SR_OWNER_LOST
-                   ? "destination"
-               : s->owner == XC_SR_OWNER_PREP || s->owner == XC_SR_OWNER_ENDED
-                   ? "nowhere"
-                   : "source";
-    if ( s->p && phase != XC_SR_PHASE_DISCONNECTED )
+    if ( s->at_source && s->p && phase != XC_SR_PHASE_DISCONNECTED )
         return xl_progress_guest_place(s->p);
-    switch ( (int)s->owner )
-    {
-    case XC_SR_OWNER_COMMITTED:
-        return "unknown";
-    case XC_SR_OWNER_DONE:
-        return "destination";
-    default:
-        return "source";
-    }
+    return xl_progress_place_by_record(s->owner);
 }
 
 static uint64_t missing_pages(const struct xc_sr_progress *p)
